@@ -1,0 +1,166 @@
+"""Find conn logs: files, globs, and directories in Zeek's archive layouts.
+
+Names only tell which log a file holds and which logger wrote it; the order comes from
+the rows, because names carry local times that repeat when clocks go back.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from entropy_ids.collector.parse import parse
+from entropy_ids.collector.schema import end_us
+from entropy_ids.collector.segments import segments
+from entropy_ids.errors import InputError
+
+_PACKED = (".gz", ".zst")
+_DATE = r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d"
+_CONN = re.compile(
+    rf"""conn(
+        \.{_DATE}                                          # Zeek's own rotation
+      | -\d\d-\d\d-\d\d_\d\d\.\d\d\.\d\d                   # custom post-processor
+      | \.\d\d[:.]\d\d[:.]\d\d-\d\d[:.]\d\d[:.]\d\d(-(?P<suffix>[\w.-]+?))?    # zeekctl
+      | __{_DATE}__{_DATE}__(\[?(?P<meta>[^\]]*)\]?)?      # zeek-archiver
+    )?\.log(\.labeled)?(\.gz|\.zst)?""",
+    re.VERBOSE,
+)
+_PROBE_ROWS = 64
+_PROBE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A conn log, the logger that wrote it, and the time by which it is put in order.
+
+    Attributes
+    ----------
+    stream
+        The logger's name; empty where there is only one.
+    around_us
+        Median end of the first rows, microseconds since 1970; None without rows.
+    """
+
+    path: Path
+    stream: str
+    around_us: int | None
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return self.path.stat().st_size
+
+
+def is_conn_name(name: str) -> bool:
+    """Tell whether a directory entry is a conn log, by Zeek's ways to name one.
+
+    Examples
+    --------
+    >>> is_conn_name("conn.07:00:00-08:00:00.log.gz"), is_conn_name("conn-summary.log")
+    (True, False)
+    """
+    return _CONN.fullmatch(name) is not None
+
+
+def stream_of(name: str) -> str:
+    """Name the logger that wrote a file; empty when the name tells none.
+
+    Examples
+    --------
+    >>> stream_of("conn.07:00:00-08:00:00-logger-1.log.gz")
+    'logger-1'
+    """
+    found = _CONN.fullmatch(name)
+    if not found:
+        return ""
+    meta = re.search(r"log_suffix=([\w.-]+)", found["meta"] or "")
+    return meta[1] if meta else (found["suffix"] or "")
+
+
+def find_logs(sources: Iterable[str | Path]) -> list[LogFile]:
+    """Find the conn logs that ``sources`` name, each once, in the order of their rows.
+
+    Parameters
+    ----------
+    sources
+        Files (taken whatever their name), globs, or directories (searched for names of
+        conn logs; dot files and summaries are passed over).
+
+    Raises
+    ------
+    InputError
+        When a source names nothing, or no conn log.
+    """
+    found: dict[tuple[Path, str], Path] = {}
+    for source in sources:
+        for path in _expand(str(source)):
+            real = path.resolve()
+            key = (real.parent, _unpacked(real.name))
+            known = found.get(key)
+            if known is None or known.suffix in _PACKED:  # the plain file wins
+                found[key] = path
+    files = [_probe(path) for path in found.values()]
+    return sorted(files, key=_order)
+
+
+def _order(log: LogFile) -> tuple[bool, int, str]:
+    return log.around_us is None, log.around_us or 0, str(log.path)
+
+
+def _expand(source: str) -> list[Path]:
+    paths = [Path(source)]
+    if not paths[0].exists():
+        paths = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
+        paths = [path for path in paths if path.is_dir() or is_conn_name(path.name)]
+    if not paths:
+        raise InputError(
+            f"{source}: expected a conn log, a directory or a glob that names some, "
+            "found nothing; check the path"
+        )
+    files: list[Path] = []
+    for path in paths:
+        files += _conn_files(path) if path.is_dir() else [path]
+    return files
+
+
+def _conn_files(directory: Path) -> list[Path]:
+    try:
+        found = sorted(
+            path
+            for path in directory.rglob("*")
+            if is_conn_name(path.name) and path.is_file()
+        )
+    except OSError as err:
+        raise InputError(
+            f"{directory}: expected a readable directory, found: {err.strerror}"
+        ) from err
+    if not found:
+        raise InputError(
+            f"{directory}: expected conn logs below it (conn.log, conn.*.log.gz ...), "
+            "found none; give the directory that Zeek writes or archives to"
+        )
+    return found
+
+
+def _unpacked(name: str) -> str:
+    for suffix in _PACKED:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _probe(path: Path) -> LogFile:
+    """Read the first rows; a file that is no conn log is refused here, before work."""
+    if not path.is_file():
+        raise InputError(f"{path}: expected a regular file, found something else")
+    ends: list[int] = []
+    for segment in segments(path, _PROBE_BYTES):
+        frame = parse(segment).flows.frame
+        ends += end_us(frame).to_list()
+        if len(ends) >= _PROBE_ROWS:
+            break
+    ends = sorted(ends[:_PROBE_ROWS])
+    around = ends[(len(ends) - 1) // 2] if ends else None
+    return LogFile(path, stream_of(path.name), around)

@@ -1,0 +1,194 @@
+"""The catalog: what is counted, which features are seen in it, and the default columns.
+
+A feature is one row of `FEATURES`; a column is a feature seen in one direction through
+one statistic. How counts are made is left to `entropy_ids.features.counting`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from entropy_ids.errors import ConfigError
+from entropy_ids.types import DIRECTIONS
+
+Weight = Literal["flows", "bytes", "peers", "ports"]
+Kind = Literal["distribution", "largest", "volume"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something of connections that a minute has a distribution (or a size) of.
+
+    Attributes
+    ----------
+    table
+        The count table it is seen in.
+    key
+        The columns whose values are counted.
+    weight
+        What a value counts for: its flows, its bytes (both ways), its distinct peers,
+        or its distinct responder ports.
+    kind
+        ``distribution`` has entropies; ``largest`` is the weight of the heaviest value;
+        ``volume`` the sum of all weights.
+    """
+
+    name: str
+    table: str
+    key: tuple[str, ...]
+    meaning: str
+    weight: Weight = "flows"
+    kind: Kind = "distribution"
+
+
+PAIR = ("id.orig_h", "id.resp_h")
+_SRC, _DST = PAIR[:1], PAIR[1:]
+_PORT = ("id.resp_p", "proto")
+
+FEATURES: dict[str, Feature] = {
+    feature.name: feature
+    for feature in (
+        Feature("orig_h", "talk", _SRC, "source address"),
+        Feature("resp_h", "talk", _DST, "destination address"),
+        Feature("resp_p", "talk", _PORT, "destination port with its protocol"),
+        Feature("orig_p", "orig_p", ("id.orig_p",), "source port"),
+        Feature("service", "service", ("service",), "service that Zeek recognised"),
+        Feature("proto", "proto", ("proto",), "transport protocol"),
+        Feature("conn_state", "conn_state", ("conn_state",), "connection state"),
+        Feature("duration", "duration", ("duration",), "duration, log2 bins of ms"),
+        Feature("orig_bytes", "orig_bytes", ("orig_bytes",), "bytes sent, log2 bins"),
+        Feature("resp_bytes", "resp_bytes", ("resp_bytes",), "bytes received, log2 bins"),
+        Feature("orig_pkts", "orig_pkts", ("orig_pkts",), "packets sent, log2 bins"),
+        Feature("resp_pkts", "resp_pkts", ("resp_pkts",), "packets received, log2 bins"),
+        Feature("orig_h_bytes", "talk", _SRC, "source address by bytes", "bytes"),
+        Feature("resp_h_bytes", "talk", _DST, "destination address by bytes", "bytes"),
+        Feature("out_degree", "talk", _SRC, "source address by distinct peers", "peers"),
+        Feature("in_degree", "talk", _DST, "destination by distinct peers", "peers"),
+        Feature("max_orig_h", "talk", _SRC, "most flows of one source", "flows", "largest"),
+        Feature(
+            "max_resp_h", "talk", _DST, "most flows to one destination", "flows", "largest"
+        ),
+        Feature("max_pair", "talk", PAIR, "most flows of one pair", "flows", "largest"),
+        Feature("max_bytes", "talk", PAIR, "most bytes of one pair", "bytes", "largest"),
+        Feature("fan_out", "talk", _SRC, "most peers of one source", "peers", "largest"),
+        Feature("fan_in", "talk", _DST, "most peers of one target", "peers", "largest"),
+        Feature(
+            "pair_ports", "talk", PAIR, "most ports of one pair", "ports", "largest"
+        ),
+        Feature("flows", "talk", (), "connections", "flows", "volume"),
+        Feature("bytes", "talk", (), "bytes both ways", "bytes", "volume"),
+    )
+}
+
+STATISTICS = ("renyi", "tsallis", "rarefied", "log2")
+_UNITS = {"renyi": "bits", "tsallis": "nats-like", "rarefied": "bits", "log2": "log2(1+x)"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature seen in one direction through one statistic.
+
+    Attributes
+    ----------
+    statistic
+        ``renyi``, ``tsallis`` (raw entropies), ``rarefied`` (volume-invariant), or
+        ``log2`` of a largest weight or a volume.
+    alpha
+        The entropy's order; None for ``log2``.
+
+    Examples
+    --------
+    >>> Column("resp_p", "inbound", "rarefied", 1.0).name
+    'resp_p.inbound.rarefied.1'
+    >>> Column.named("resp_p.all.renyi.-2").alpha
+    -2.0
+    """
+
+    feature: str
+    direction: str
+    statistic: str
+    alpha: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The column's name in tables and profiles."""
+        order = [] if self.alpha is None else [f"{self.alpha:g}"]
+        return ".".join([self.feature, self.direction, self.statistic, *order])
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+        return _UNITS[self.statistic]
+
+    @staticmethod
+    def named(name: str) -> Column:
+        """Give the column of that name.
+
+        Raises
+        ------
+        ConfigError
+            When the name is none of this catalog's.
+        """
+        found = re.fullmatch(r"(\w+)\.(\w+)\.(\w+)(?:\.(.+))?", name)
+        try:
+            if found is None:
+                raise ValueError
+            feature, direction, statistic, order = found.groups()
+            column = Column(
+                feature, direction, statistic, None if order is None else float(order)
+            )
+        except ValueError:
+            column = Column("", "", "")
+        kind = FEATURES[column.feature].kind if column.feature in FEATURES else None
+        entropy = column.statistic != "log2"
+        if (
+            kind is None
+            or column.direction not in DIRECTIONS
+            or column.statistic not in STATISTICS
+            or entropy != (kind == "distribution")
+            or entropy != (column.alpha is not None)
+        ):
+            raise ConfigError(
+                f"column {name!r}: expected feature.direction.statistic.alpha with a "
+                f"feature of {', '.join(FEATURES)}; check its spelling"
+            )
+        return column
+
+
+def default_columns(
+    kind: str = "renyi", alphas: Iterable[float] = (-2, -1, 0, 1, 2)
+) -> list[Column]:
+    """Give the default columns: at most 100, raw and volume-invariant, per direction.
+
+    Parameters
+    ----------
+    kind
+        The raw entropies: ``renyi`` or ``tsallis``.
+    alphas
+        Their orders, for addresses and ports; other features take 1 and 2.
+    """
+    main = ("orig_h", "resp_h", "orig_p", "resp_p")
+    columns = [Column(f, "all", kind, float(a)) for f in main for a in alphas]
+    columns += [Column(f, "all", "rarefied", a) for f in main for a in (0.0, 1.0, 2.0)]
+    shape = ("service", "conn_state", "duration", "orig_bytes", "resp_bytes")
+    columns += [Column(f, "all", "rarefied", 1.0) for f in (*shape, "proto")]
+    columns += [Column(f, "all", kind, a) for f in shape[:2] for a in (1.0, 2.0)]
+    weighted = ("orig_h_bytes", "resp_h_bytes", "out_degree", "in_degree")
+    columns += [Column(f, "all", kind, a) for f in weighted for a in (1.0, 2.0)]
+    largest = ("max_orig_h", "max_resp_h", "max_pair", "fan_out", "fan_in", "pair_ports")
+    columns += [Column(f, "all", "log2") for f in (*largest, "flows", "bytes", "max_bytes")]
+    for direction in DIRECTIONS[1:]:
+        columns.append(Column("flows", direction, "log2"))
+        columns += [
+            Column(feature, direction, "rarefied", alpha)
+            for feature in ("orig_h", "resp_h", "resp_p")
+            for alpha in (0.0, 1.0, 2.0)
+        ]
+        columns += [
+            Column(feature, direction, "log2")
+            for feature in ("bytes", "fan_out", "pair_ports")
+        ]
+    return columns

@@ -1,0 +1,140 @@
+"""Measure: closed minutes become an entropy series, columns by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from entropy_ids.features.catalog import FEATURES, PAIR, Column
+from entropy_ids.features.counting import TABLES, Tables
+from entropy_ids.features.entropy import Floats, Spectrum, rarefied, renyi, tsallis
+from entropy_ids.types import DIRECTIONS, EntropySeries, Minutes
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measures closed minutes through fixed columns.
+
+    Parameters
+    ----------
+    columns
+        The columns, in the order of the series.
+    rarefy_to
+        N0 of the volume-invariant entropies, connections.
+    """
+
+    columns: tuple[Column, ...]
+    rarefy_to: int
+
+    def __call__(self, minutes: Minutes) -> EntropySeries:
+        """Give the series of these minutes; NaN where a value is unknown."""
+        index = minutes.index
+        values = np.full((index.height, len(self.columns)), np.nan)
+        if minutes.tables:
+            row_of = {minute: row for row, minute in enumerate(index["minute"])}
+            for spectrum, places in self._spectra(minutes.tables):
+                rows = np.array([row_of[m] for m in spectrum.keys["minute"]], np.int64)
+                seen = spectrum.keys["direction"].to_numpy()
+                measured = self._values(spectrum, places)
+                for place in places:
+                    here = seen == DIRECTIONS.index(self.columns[place].direction)
+                    values[rows[here], place] = measured[place][here]
+        self._zeros(values, index)
+        return _series(values, index, [column.name for column in self.columns])
+
+    def _spectra(self, tables: Tables) -> Iterator[tuple[Spectrum, list[int]]]:
+        """Yield each spectrum once, with the columns that are read off it."""
+        places: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
+        for place, column in enumerate(self.columns):
+            feature = FEATURES[column.feature]
+            key = (feature.table, feature.key, feature.weight)
+            places.setdefault(key, []).append(place)
+        rolled = Rollups(tables)
+        for (table, key, weight), wanted in places.items():
+            directions = {self.columns[place].direction for place in wanted}
+            counts = rolled.get(table, key).rename({weight: "c"})
+            yield _spectrum(counts, key, directions), wanted
+
+    def _values(self, spectrum: Spectrum, places: list[int]) -> dict[int, Floats]:
+        columns = {place: self.columns[place] for place in places}
+        measured = {}
+        invariant: dict[float, Floats] = {}
+        for place, column in columns.items():
+            order = column.alpha
+            if order is None:
+                largest = FEATURES[column.feature].kind == "largest"
+                size = spectrum.c[spectrum.last] if largest else spectrum.total
+                measured[place] = np.asarray(np.log2(1 + size))
+            elif column.statistic == "rarefied":
+                invariant = invariant or rarefied(spectrum, self.rarefy_to)
+                measured[place] = invariant[order]
+            else:
+                entropy = renyi if column.statistic == "renyi" else tsallis
+                measured[place] = entropy(spectrum, order)
+        return measured
+
+    def _zeros(self, values: Floats, index: pl.DataFrame) -> None:
+        """A size that nothing was seen of is zero, unless the minute is unknown."""
+        known = (index["coverage"] != "silent").to_numpy()[:, None]
+        size = np.array([column.statistic == "log2" for column in self.columns])
+        values[np.isnan(values) & known & size] = 0.0
+
+
+class Rollups:
+    """Count tables summed to any key, with every weight a value has, each made once.
+
+    Weights add over directions: a pair of addresses has one direction, so that the
+    distinct peers of a host do, too.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._made: dict[tuple[str, tuple[str, ...]], pl.DataFrame] = {}
+
+    def get(self, table: str, key: tuple[str, ...]) -> pl.DataFrame:
+        """Give ``minute``, ``direction``, the key and its weights."""
+        if TABLES[table] == key:
+            return self._tables[table]
+        if (table, key) not in self._made:
+            self._made[table, key] = self._roll(table, key)
+        return self._made[table, key]
+
+    def _roll(self, table: str, key: tuple[str, ...]) -> pl.DataFrame:
+        counts, distinct = self._tables[table], "ports"
+        if key != PAIR and set(key) < set(PAIR):
+            counts, distinct = self.get(table, PAIR), "peers"
+        return counts.group_by("minute", "direction", *key).agg(
+            pl.col("flows").sum(),
+            pl.col("bytes").sum(),
+            pl.len().cast(pl.Int64).alias(distinct),
+        )
+
+
+def _spectrum(
+    counts: pl.DataFrame, key: tuple[str, ...], directions: set[str]
+) -> Spectrum:
+    """Take each value's weight by direction, and summed over the whole site as 0."""
+    parts = []
+    if directions != {"all"}:
+        parts.append(counts.filter(pl.col("direction") > 0))
+    if "all" in directions:
+        whole = counts.group_by("minute", *key).agg(pl.col("c").sum())
+        parts.append(whole.with_columns(direction=pl.lit(0, pl.Int8)))
+    return Spectrum.of(pl.concat(p.select("minute", "direction", "c") for p in parts))
+
+
+def _series(values: Floats, index: pl.DataFrame, names: list[str]) -> EntropySeries:
+    minute = pd.DatetimeIndex(
+        pd.to_datetime(index["minute"].to_numpy(), unit="s", utc=True), name="minute"
+    )
+    coverage, flows, epoch = (
+        pd.Series(index[name].to_list(), index=minute, name=name)
+        for name in ("coverage", "flows", "epoch")
+    )
+    return EntropySeries(
+        pd.DataFrame(values, index=minute, columns=names), coverage, flows, epoch
+    )
