@@ -19,7 +19,8 @@ DIRECTIONS = ("all", "inbound", "outbound", "internal")
 """Whole site first; then as seen from the site's local networks."""
 
 Coverage = Literal["complete", "partial", "flush", "silent"]
-Sign = Literal["concentrated", "dispersed"]
+Sign = Literal["concentrated", "dispersed", "low", "high"]
+"""Entropies are concentrated or dispersed; sizes (flows, fan-out ...) low or high."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class FlowBatch:
         return self.frame.height
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give the rows as a pandas table; ``ts`` and ``duration`` keep microseconds."""
+        """Give the rows as a pandas table; times keep their microseconds."""
         return self.frame.to_pandas()
 
 
@@ -247,7 +248,7 @@ class Account:
 
     @property
     def balanced(self) -> bool:
-        """True when every row read was counted, left outside the range or quarantined."""
+        """True when every row read was counted, outside the range or quarantined."""
         return self.rows == self.counted + self.outside + sum(self.quarantined.values())
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Parse a segment into typed rows; every line becomes a row or a bad row with a reason.
 
-Whole segments go through Arrow's readers, which refuse the segment when any line is bad.
-A refused segment is halved until the bad lines stand alone, so that what counts as bad
-never depends on how the file was cut.
+Whole segments go through Arrow's readers, which refuse the segment when any line is
+bad. A refused segment is halved until the bad lines stand alone, so that what counts as
+bad never depends on how the file was cut.
 """
 
 from __future__ import annotations
@@ -213,7 +213,9 @@ def _check(frame: pl.DataFrame, path: str, bad: list[BadRow]) -> pl.DataFrame:
     negative = pl.any_horizontal(pl.col(name) < 0 for name in counts)
     duration = pl.col("bad_duration") | (pl.col("duration") < pl.duration())
     reason = (
-        pl.when(pl.col("stream") != "conn" if "stream" in frame.columns else pl.lit(False))
+        pl.when(
+            pl.col("stream") != "conn" if "stream" in frame.columns else pl.lit(False)
+        )
         .then(pl.lit("other-log"))
         .when(required)
         .then(pl.lit("missing"))
@@ -234,7 +236,7 @@ def _check(frame: pl.DataFrame, path: str, bad: list[BadRow]) -> pl.DataFrame:
 
 _DETAILS = {
     "other-log": "expected a row of the conn log, found one of another log",
-    "missing": f"expected values for {', '.join(REQUIRED)}, found one unset or no number",
+    "missing": f"expected values for {', '.join(REQUIRED)}, found one unset",
     "address": "expected IP addresses in id.orig_h and id.resp_h, found other text",
     "range": "expected counts and a duration of at least 0, found less or no number",
 }

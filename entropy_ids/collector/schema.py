@@ -123,7 +123,7 @@ def with_fields(layout: Layout, fields: tuple[str, ...], where: str) -> Layout:
 
 
 def end_us(frame: pl.DataFrame) -> pl.Series:
-    """Give each connection's end, microseconds since 1970; unset duration counts as 0."""
+    """Give each row's end, microseconds since 1970; unset duration counts as 0."""
     end = pl.col("ts").cast(pl.Int64) + pl.col("duration").cast(pl.Int64).fill_null(0)
     return frame.select(end.alias("end_us")).to_series()
 
@@ -185,7 +185,9 @@ def _column(values: pd.Series, name: str) -> pl.Series:
             values = pd.to_timedelta(values).dt.total_seconds()
         values = _microseconds(values)
     elif kind == pl.Boolean:
-        values = values.astype(object).map({"T": True, "F": False, True: True, False: False})
+        values = values.astype(object).map(
+            {"T": True, "F": False, True: True, False: False}
+        )
     elif kind == pl.String:
         values = values.astype(object).where(values.notna() & (values != "-"), None)
     data = [None if pd.isna(value) else value for value in values]

@@ -50,15 +50,17 @@ def open_log(path: Path) -> IO[bytes]:
             f"{path}: expected a readable log file, found: {err.strerror}"
         ) from err
     if magic[:2] == b"\x1f\x8b":
-        return cast("IO[bytes]", igzip.GzipFile(fileobj=raw))
+        return cast("IO[bytes]", igzip.GzipFile(fileobj=raw))  # type: ignore[no-untyped-call]
     if magic == b"\x28\xb5\x2f\xfd":
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        reader = zstandard.ZstdDecompressor().stream_reader(
+            raw, read_across_frames=True
+        )
         return cast("IO[bytes]", reader)
     return raw
 
 
 def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield the decompressed file in pieces that end with a line (the last one may not).
+    """Yield the decompressed file in pieces that end with a line; the last one may not.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Put the streams of one sensor together into closed minutes.
 
-A minute closes when every stream's clock has passed it; it is never opened again. Counts
-are added as they come, so memory holds the open minutes only.
+A minute closes when every stream's clock has passed it; it is never opened again.
+Counts are added as they come, so memory holds the open minutes only.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ class Assembler:
 
     def finish(self) -> list[Minutes]:
         """Close what is open, as at the end of a replay; the last minute is partial."""
-        closed = [chunk for name in sorted(self._waiting) for chunk in self.release(name)]
+        closed = [
+            chunk for name in sorted(self._waiting) for chunk in self.release(name)
+        ]
         return closed + self._close_all()
 
     def _take(self, stream: str, batches: list[Stamped]) -> list[Minutes]:
@@ -156,7 +158,9 @@ class Assembler:
 
     def _count(self, frame: pl.DataFrame) -> None:
         if self._next is not None and frame["minute"][0] < self._next:
-            late = pl.max_horizontal("minute", pl.lit(self._next))  # of a dropped stream
+            late = pl.max_horizontal(
+                "minute", pl.lit(self._next)
+            )  # of a dropped stream
             frame = frame.with_columns(minute=late)
         frame = with_direction(frame, self.local_networks)
         sizes = frame.group_by("minute").agg(flows=pl.len(), old=pl.col("old").sum())
@@ -174,7 +178,9 @@ class Assembler:
             self._quarantine(row)
             if row.reason == "future":
                 self.quality.append(
-                    Quality("future-rows", minute, f"{row.file}:{row.line}: {row.detail}")
+                    Quality(
+                        "future-rows", minute, f"{row.file}:{row.line}: {row.detail}"
+                    )
                 )
         self.quality += clock.quality
         clock.quarantined.clear()
@@ -204,7 +210,9 @@ class Assembler:
             return []
         self._parts = [after for _, after in split if after]
         sizes = pl.concat(part.sizes for part in done)
-        sizes = sizes.group_by("minute").agg(pl.col("flows", "old").sum()).sort("minute")
+        sizes = (
+            sizes.group_by("minute").agg(pl.col("flows", "old").sum()).sort("minute")
+        )
         index = self._index(sizes, limit)
         self._next = limit
         self._partial = [span for span in self._partial if span[1] > limit]
@@ -221,17 +229,20 @@ class Assembler:
         flows[where] = sizes["flows"].to_numpy()
         coverage: list[Coverage] = ["complete"] * len(everything)
         self._mark_gaps(everything, flows, coverage)
-        for position, rows, old in zip(where, sizes["flows"], sizes["old"], strict=True):
+        for position, rows, old in zip(
+            where, sizes["flows"], sizes["old"], strict=True
+        ):
             if rows >= FLUSH_ROWS and old > FLUSH_SHARE * rows:
                 coverage[position] = "flush"
-                detail = f"{old} of {rows} connections had ended long before: Zeek stopped"
-                self.quality.append(
-                    Quality("flush", int(everything[position]), detail)
+                detail = (
+                    f"{old} of {rows} connections had ended long before: Zeek stopped"
                 )
+                self.quality.append(Quality("flush", int(everything[position]), detail))
         for start, stop in self._partial:
             low, high = np.searchsorted(everything, (start, stop))
             coverage[low:high] = [
-                "silent" if mark == "silent" else "partial" for mark in coverage[low:high]
+                "silent" if mark == "silent" else "partial"
+                for mark in coverage[low:high]
             ]
         epoch = np.full(len(everything), self._epoch)
         columns = [everything, coverage, flows, epoch]

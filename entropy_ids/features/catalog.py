@@ -60,20 +60,37 @@ FEATURES: dict[str, Feature] = {
         Feature("conn_state", "conn_state", ("conn_state",), "connection state"),
         Feature("duration", "duration", ("duration",), "duration, log2 bins of ms"),
         Feature("orig_bytes", "orig_bytes", ("orig_bytes",), "bytes sent, log2 bins"),
-        Feature("resp_bytes", "resp_bytes", ("resp_bytes",), "bytes received, log2 bins"),
+        Feature(
+            "resp_bytes", "resp_bytes", ("resp_bytes",), "bytes received, log2 bins"
+        ),
         Feature("orig_pkts", "orig_pkts", ("orig_pkts",), "packets sent, log2 bins"),
-        Feature("resp_pkts", "resp_pkts", ("resp_pkts",), "packets received, log2 bins"),
+        Feature(
+            "resp_pkts", "resp_pkts", ("resp_pkts",), "packets received, log2 bins"
+        ),
         Feature("orig_h_bytes", "talk", _SRC, "source address by bytes", "bytes"),
         Feature("resp_h_bytes", "talk", _DST, "destination address by bytes", "bytes"),
-        Feature("out_degree", "talk", _SRC, "source address by distinct peers", "peers"),
-        Feature("in_degree", "talk", _DST, "destination by distinct peers", "peers"),
-        Feature("max_orig_h", "talk", _SRC, "most flows of one source", "flows", "largest"),
         Feature(
-            "max_resp_h", "talk", _DST, "most flows to one destination", "flows", "largest"
+            "out_degree", "talk", _SRC, "source address by distinct peers", "peers"
+        ),
+        Feature("in_degree", "talk", _DST, "destination by distinct peers", "peers"),
+        Feature(
+            "max_orig_h", "talk", _SRC, "most flows of one source", "flows", "largest"
+        ),
+        Feature(
+            "max_resp_h",
+            "talk",
+            _DST,
+            "most flows to one destination",
+            "flows",
+            "largest",
         ),
         Feature("max_pair", "talk", PAIR, "most flows of one pair", "flows", "largest"),
-        Feature("max_bytes", "talk", PAIR, "most bytes of one pair", "bytes", "largest"),
-        Feature("fan_out", "talk", _SRC, "most peers of one source", "peers", "largest"),
+        Feature(
+            "max_bytes", "talk", PAIR, "most bytes of one pair", "bytes", "largest"
+        ),
+        Feature(
+            "fan_out", "talk", _SRC, "most peers of one source", "peers", "largest"
+        ),
         Feature("fan_in", "talk", _DST, "most peers of one target", "peers", "largest"),
         Feature(
             "pair_ports", "talk", PAIR, "most ports of one pair", "ports", "largest"
@@ -84,7 +101,12 @@ FEATURES: dict[str, Feature] = {
 }
 
 STATISTICS = ("renyi", "tsallis", "rarefied", "log2")
-_UNITS = {"renyi": "bits", "tsallis": "nats-like", "rarefied": "bits", "log2": "log2(1+x)"}
+_UNITS = {
+    "renyi": "bits",
+    "tsallis": "nats-like",
+    "rarefied": "bits",
+    "log2": "log2(1+x)",
+}
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,11 @@ class Column:
     def unit(self) -> str:
         """The unit of its values."""
         return _UNITS[self.statistic]
+
+    @property
+    def resolution(self) -> float:
+        """The least difference worth telling apart, in its unit."""
+        return {"tsallis": 0.01, "log2": 0.5}.get(self.statistic, 0.1)
 
     @staticmethod
     def named(name: str) -> Column:
@@ -178,8 +205,17 @@ def default_columns(
     columns += [Column(f, "all", kind, a) for f in shape[:2] for a in (1.0, 2.0)]
     weighted = ("orig_h_bytes", "resp_h_bytes", "out_degree", "in_degree")
     columns += [Column(f, "all", kind, a) for f in weighted for a in (1.0, 2.0)]
-    largest = ("max_orig_h", "max_resp_h", "max_pair", "fan_out", "fan_in", "pair_ports")
-    columns += [Column(f, "all", "log2") for f in (*largest, "flows", "bytes", "max_bytes")]
+    largest = (
+        "max_orig_h",
+        "max_resp_h",
+        "max_pair",
+        "fan_out",
+        "fan_in",
+        "pair_ports",
+    )
+    columns += [
+        Column(f, "all", "log2") for f in (*largest, "flows", "bytes", "max_bytes")
+    ]
     for direction in DIRECTIONS[1:]:
         columns.append(Column("flows", direction, "log2"))
         columns += [

@@ -1,9 +1,9 @@
 """The log clock: which minute a row belongs to, from the bytes of the log alone.
 
-``ts`` in conn.log is when a connection began, and its row is written up to an hour later.
-So rows are binned by a clock that only rows move: the running maximum of their ends, per
-stream, through all its files. Nothing is ever late, and live and replay agree. Putting
-several streams together is left to `entropy_ids.features.assembler`.
+``ts`` in conn.log is when a connection began, and its row is written up to an hour
+later. So rows are binned by a clock that only rows move: the running maximum of their
+ends, per stream, through all its files. Nothing is ever late, and live and replay
+agree. Putting several streams together is left to `entropy_ids.features.assembler`.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class LogClock:
         """The minute that the clock stands in."""
         return None if self.clock_us is None else _minute(self.clock_us)
 
-    def _run(self, parts: list[tuple[pl.DataFrame, str]], *, final: bool) -> list[Stamped]:
+    def _run(
+        self, parts: list[tuple[pl.DataFrame, str]], *, final: bool
+    ) -> list[Stamped]:
         parts = [part for part in parts if part[0].height]
         if not parts:
             return []
@@ -122,7 +124,9 @@ class LogClock:
 class _Run:
     """One pass over rows: a clock and an epoch for each, or a reason to refuse it."""
 
-    def __init__(self, ends: NDArray[np.int64], clock: LogClock, *, final: bool) -> None:
+    def __init__(
+        self, ends: NDArray[np.int64], clock: LogClock, *, final: bool
+    ) -> None:
         self.ends = ends
         self.state = clock
         self.final = final
@@ -224,7 +228,9 @@ class _Run:
     def _start_anew(self, to_us: int) -> None:
         step_s = int(to_us - self._clock()) // _S
         minute = _minute(self._clock())
-        detail = f"the log's clock went {'on' if step_s > 0 else 'back'} by {abs(step_s)} s"
+        detail = (
+            f"the log's clock went {'on' if step_s > 0 else 'back'} by {abs(step_s)} s"
+        )
         self.state.quality.append(Quality("clock-stepped", minute, detail))
         self.state.clock_us = None
 
@@ -259,7 +265,9 @@ def _stamp(parts: list[tuple[pl.DataFrame, str]], run: _Run) -> list[Stamped]:
     minutes = run.clock_at // MINUTE_US * MINUTE_S
     old = run.ends < minutes * _S - OLD_US
     frame = frame.with_columns(
-        pl.Series("minute", minutes), pl.Series("old", old), pl.Series("take", run.taken)
+        pl.Series("minute", minutes),
+        pl.Series("old", old),
+        pl.Series("take", run.taken),
     )
     bounds = [start for start, _, _ in run.epochs] + [run.done]
     stamped = []

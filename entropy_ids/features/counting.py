@@ -50,7 +50,9 @@ def log2_bin(value: pl.Expr) -> pl.Expr:
     return (bits - 1).cast(pl.Int8)
 
 
-def count(frame: pl.DataFrame, names: Iterable[str] = TABLES) -> dict[str, pl.DataFrame]:
+def count(
+    frame: pl.DataFrame, names: Iterable[str] = TABLES
+) -> dict[str, pl.DataFrame]:
     """Count the values of rows that carry ``minute`` and ``direction``.
 
     Parameters
@@ -110,7 +112,9 @@ def _add(tables: list[pl.DataFrame], name: str) -> pl.DataFrame:
     return pl.concat([both.filter(~is_shared), summed])
 
 
-def with_direction(frame: pl.DataFrame, local_networks: Sequence[str] = ()) -> pl.DataFrame:
+def with_direction(
+    frame: pl.DataFrame, local_networks: Sequence[str] = ()
+) -> pl.DataFrame:
     """Add ``direction`` as seen from the site.
 
     Parameters
@@ -144,7 +148,9 @@ def with_direction(frame: pl.DataFrame, local_networks: Sequence[str] = ()) -> p
 
 def _is_local(addresses: pl.Series, networks: tuple[str, ...]) -> pl.Series:
     unique = addresses.unique()
-    local = [text for text in unique if text is not None and in_networks(text, networks)]
+    local = [
+        text for text in unique if text is not None and in_networks(text, networks)
+    ]
     return addresses.is_in(local)
 
 
@@ -154,8 +160,8 @@ def in_networks(address: str, networks: tuple[str, ...]) -> bool:
 
     Examples
     --------
-    >>> in_networks("10.1.2.3", ("10.0.0.0/8",)), in_networks("fe80::1", ("10.0.0.0/8",))
-    (True, False)
+    >>> [in_networks(a, ("10.0.0.0/8",)) for a in ("10.1.2.3", "fe80::1")]
+    [True, False]
     """
     try:
         parsed = ipaddress.ip_address(address)

@@ -8,10 +8,11 @@ With :math:`p_i = c_i / N` over the values that occur:
 
 * Rényi :math:`R_\alpha = \log_2(\sum p_i^\alpha) / (1 - \alpha)`, Shannon at 1.
 * Tsallis :math:`S_\alpha = (\sum p_i^\alpha - 1) / (1 - \alpha)`, Shannon in nats at 1.
-* Rarefied: what a sample of :math:`N_0` connections, drawn without replacement, shows on
+* Rarefied: what a sample of :math:`N_0` connections, drawn without replacement, shows
+on
   average. All three orders come from
-  :math:`Z_k = \sum_i p_i \prod_{j<k} (N - c_i - j) / (N - 1 - j)`, the unbiased estimate
-  of the chance that a connection's value is new after k others.
+  :math:`Z_k = \sum_i p_i \prod_{j<k} (N - c_i - j) / (N - 1 - j)`, the unbiased
+  estimate of the chance that a connection's value is new after k others.
 
 Notes
 -----
@@ -71,7 +72,7 @@ class Spectrum:
             .sort("minute", "direction", "c")
         )
         change = table.select(
-            (pl.struct("minute", "direction").rle_id().diff().fill_null(1) > 0)
+            pl.struct("minute", "direction").rle_id().diff().fill_null(1) > 0
         ).to_series()
         starts = np.flatnonzero(change.to_numpy()).astype(np.int64)
         keys = table.select("minute", "direction")[starts]
@@ -176,8 +177,9 @@ def rarefied(spectrum: Spectrum, sample: int) -> dict[float, Floats]:
 
     Examples
     --------
-    >>> usual, doubled = Spectrum.single([500, 300, 200]), Spectrum.single([1000, 600, 400])
-    >>> [float(rarefied(s, 10)[2.0][0].round(2)) for s in (usual, doubled)]
+    >>> usual, doubled = [500, 300, 200], [1000, 600, 400]
+    >>> both = [rarefied(Spectrum.single(counts), 10) for counts in (usual, doubled)]
+    >>> [float(values[2.0][0].round(2)) for values in both]
     [1.18, 1.18]
     """
     total = spectrum.total
@@ -195,4 +197,6 @@ def rarefied(spectrum: Spectrum, sample: int) -> dict[float, Floats]:
     enough = total >= sample
     collision = 1 / sample + (1 - 1 / sample) * (1 - simpson)
     values = {0.0: np.log2(richness), 1.0: shannon / _LN2, 2.0: -np.log2(collision)}
-    return {order: np.where(enough, value + 0.0, np.nan) for order, value in values.items()}
+    return {
+        order: np.where(enough, value + 0.0, np.nan) for order, value in values.items()
+    }

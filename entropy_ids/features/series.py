@@ -51,8 +51,8 @@ class Measure:
         places: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
         for place, column in enumerate(self.columns):
             feature = FEATURES[column.feature]
-            key = (feature.table, feature.key, feature.weight)
-            places.setdefault(key, []).append(place)
+            source = (feature.table, feature.key, feature.weight)
+            places.setdefault(source, []).append(place)
         rolled = Rollups(tables)
         for (table, key, weight), wanted in places.items():
             directions = {self.columns[place].direction for place in wanted}
@@ -78,7 +78,7 @@ class Measure:
         return measured
 
     def _zeros(self, values: Floats, index: pl.DataFrame) -> None:
-        """A size that nothing was seen of is zero, unless the minute is unknown."""
+        """Make sizes that nothing was seen of zero, unless the minute is unknown."""
         known = (index["coverage"] != "silent").to_numpy()[:, None]
         size = np.array([column.statistic == "log2" for column in self.columns])
         values[np.isnan(values) & known & size] = 0.0

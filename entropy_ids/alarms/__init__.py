@@ -1,0 +1,1 @@
+"""Group, explain and emit: verdicts of adjacent minutes become alarms in files."""

@@ -1,0 +1,200 @@
+"""Emit: alarms as JSON lines and as a Zeek log, remarks about data as JSON lines.
+
+Text from the wire is hostile: `sanitize` is the one way out, then each format escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+from entropy_ids.alarms.incidents import iso
+from entropy_ids.types import Alarm, BadRow, Quality
+
+MOST_CHARS = 1_000
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_DIGITS = 6
+
+
+def sanitize(text: str) -> str:
+    r"""Make text harmless to print: control, bidi, zero-width and separator characters.
+
+    Examples
+    --------
+    >>> sanitize("a\x1b[31m\u202eb")
+    'a\\u{1b}[31m\\u{202e}b'
+    """
+    safe = "".join(
+        f"\\u{{{ord(char):x}}}" if unicodedata.category(char) in _UNSAFE else char
+        for char in text[: MOST_CHARS + 1]
+    )
+    return safe if len(text) <= MOST_CHARS else safe[:MOST_CHARS] + "..."
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return sanitize(value)
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return value
+
+
+def as_dict(alarm: Alarm) -> dict[str, Any]:
+    """Give an alarm as it stands in ``alarms.jsonl``."""
+    row = {
+        "id": alarm.id,
+        "revision": alarm.revision,
+        "state": alarm.state,
+        "schema": alarm.schema,
+        "sensor": alarm.sensor,
+        "class": alarm.class_name,
+        "severity": alarm.severity,
+        "confidence": alarm.confidence,
+        "start": iso(alarm.start),
+        "end": iso(alarm.end),
+        "detector": alarm.detector,
+        "score": alarm.score,
+        "threshold": alarm.threshold,
+        "deviations": [asdict(deviation) for deviation in alarm.deviations],
+        "contributors": [asdict(contributor) for contributor in alarm.contributors],
+        "uids": alarm.uids,
+        "flows": alarm.flows,
+        "suppressed_by": alarm.suppressed_by,
+        "profile": dict(alarm.profile),
+        "technique": alarm.technique,
+        "summary": alarm.summary,
+    }
+    cleaned: dict[str, Any] = _clean(row)
+    return cleaned
+
+
+ZEEK_FIELDS: dict[str, str] = {
+    "ts": "time",
+    "id": "string",
+    "revision": "count",
+    "state": "string",
+    "schema": "count",
+    "sensor": "string",
+    "class": "string",
+    "severity": "string",
+    "confidence": "double",
+    "start": "time",
+    "end": "time",
+    "detector": "string",
+    "score": "double",
+    "threshold": "double",
+    "deviations": "vector[string]",
+    "contributors": "vector[string]",
+    "uids": "vector[string]",
+    "flows": "count",
+    "suppressed_by": "string",
+    "profile_name": "string",
+    "profile_hash": "string",
+    "technique": "vector[string]",
+    "summary": "string",
+}
+"""Columns of ``entropy_alarm.log``; a deviation is written as JSON in one element."""
+_UNSET, _EMPTY = "-", "(empty)"
+
+
+def zeek_row(alarm: Alarm) -> str:
+    """Give an alarm as a line of ``entropy_alarm.log``, without its newline."""
+    row = as_dict(alarm)
+    row |= {
+        "ts": alarm.start,
+        "start": alarm.start,
+        "end": alarm.end,
+        "profile_name": row["profile"]["name"],
+        "profile_hash": row["profile"]["hash"],
+        "deviations": [json.dumps(item) for item in row["deviations"]],
+        "contributors": [json.dumps(item) for item in row["contributors"]],
+    }
+    return "\t".join(_zeek_value(row[name], kind) for name, kind in ZEEK_FIELDS.items())
+
+
+def _zeek_value(value: Any, kind: str) -> str:
+    if value is None:
+        return _UNSET
+    if kind == "time":
+        return f"{value}.000000"
+    if kind.startswith("vector"):
+        return ",".join(_escape(str(v), more=",") for v in value) or _EMPTY
+    return _escape(str(value)) if isinstance(value, str) else str(value)
+
+
+def _escape(text: str, more: str = "") -> str:
+    """Escape as Zeek's ASCII writer does, and what would read as unset or empty."""
+    if text in (_UNSET, _EMPTY, ""):
+        return "".join(f"\\x{ord(c):02x}" for c in text) or _EMPTY
+    special = "\\\t\n\r" + more
+    return "".join(f"\\x{ord(c):02x}" if c in special else c for c in text)
+
+
+def zeek_header(opened: str) -> str:
+    """Give the header of ``entropy_alarm.log``; ``opened`` is YYYY-MM-DD-hh-mm-ss."""
+    lines = [
+        "#separator \\x09",
+        "#set_separator\t,",
+        f"#empty_field\t{_EMPTY}",
+        f"#unset_field\t{_UNSET}",
+        "#path\tentropy_alarm",
+        f"#open\t{opened}",
+        "#fields\t" + "\t".join(ZEEK_FIELDS),
+        "#types\t" + "\t".join(ZEEK_FIELDS.values()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class AlarmFiles:
+    """The alarm files of one directory, written as alarms come.
+
+    Parameters
+    ----------
+    directory
+        Where ``alarms.jsonl`` and ``entropy_alarm.log`` are written anew.
+    opened
+        The time for ``#open`` and ``#close``, as Zeek writes it.
+    """
+
+    def __init__(self, directory: Path, opened: str) -> None:
+        self._jsonl = _new(directory / "alarms.jsonl")
+        self._zeek = _new(directory / "entropy_alarm.log")
+        self._opened = opened
+        self._zeek.write(zeek_header(opened))
+
+    def write(self, alarms: Iterable[Alarm]) -> None:
+        """Append revisions to both files."""
+        for alarm in alarms:
+            self._jsonl.write(json.dumps(as_dict(alarm)) + "\n")
+            self._zeek.write(zeek_row(alarm) + "\n")
+
+    def close(self) -> None:
+        """End both files."""
+        self._zeek.write(f"#close\t{self._opened}\n")
+        self._jsonl.close()
+        self._zeek.close()
+
+
+def write_remarks(
+    directory: Path, sensor: str, quality: Sequence[Quality], bad: Sequence[BadRow]
+) -> None:
+    """Write ``quality.jsonl`` and ``quarantine.jsonl``."""
+    with _new(directory / "quality.jsonl") as out:
+        for remark in quality:
+            row = {"sensor": sensor, "class": remark.kind, "start": iso(remark.minute)}
+            out.write(json.dumps(_clean({**row, "summary": remark.detail})) + "\n")
+    with _new(directory / "quarantine.jsonl") as out:
+        for line in bad:
+            out.write(json.dumps(_clean(asdict(line))) + "\n")
+
+
+def _new(path: Path) -> IO[str]:
+    return path.open("w", encoding="utf-8", newline="\n")

@@ -1,0 +1,494 @@
+"""The command line: a thin skin that asks, calls and shows.
+
+Modules that need the network library are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from entropy_ids import __version__, show
+from entropy_ids.config import SETTINGS, Config, utc_minute
+from entropy_ids.errors import ConfigError, EntropyIdsError
+
+if TYPE_CHECKING:
+    from entropy_ids.collector import LogFile
+    from entropy_ids.reading import Reading
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    r"""Run the command line and exit with its documented code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(
+            cli.main(arguments, prog_name="entropy-ids", standalone_mode=False) or 0
+        )
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(ConfigError.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except EntropyIdsError as problem:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"entropy-ids: {show.safe(str(problem))}", err=True)
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="entropy-ids")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and log.")
+def cli(debug: bool) -> None:
+    r"""Find anomalies in Zeek conn logs by the entropies of their minutes.
+
+    \b
+    Exit codes: 0 done, 2 bad usage or configuration, 3 input missing or
+    unreadable, 4 state or profile damaged.
+
+    \b
+    Examples:
+      entropy-ids demo
+      entropy-ids train /opt/zeek/logs/2026-11-* --profile profiles/office
+      entropy-ids replay /opt/zeek/logs/2026-11-22 --profile profiles/office --out out
+    """
+    if debug:
+        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+
+
+def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.option(
+            "--config",
+            "config_file",
+            type=click.Path(path_type=Path),
+            help="TOML file with settings; see: entropy-ids config show.",
+        ),
+        click.option(
+            "--set",
+            "overrides",
+            multiple=True,
+            metavar="SECTION.KEY=VALUE",
+            help="Change one setting; wins over environment and file.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _reads_logs(command: Callable[..., Any]) -> Callable[..., Any]:
+    options = [
+        click.argument("logs", nargs=-1, required=True),
+        click.option("--sensor", help="Name of the sensor [default: site.name]."),
+        click.option("--from", "since", help="First minute wanted (log clock, UTC)."),
+        click.option("--to", "until", help="First minute not wanted (log clock, UTC)."),
+        click.option(
+            "--workers",
+            type=click.IntRange(1, 64),
+            default=2,
+            show_default=True,
+            help="Threads that decompress and parse; the result is the same.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return _settings(command)
+
+
+def _reading(
+    config: Config, since: str | None, until: str | None, workers: int
+) -> Reading:
+    from entropy_ids.reading import Reading
+
+    return Reading(
+        workers=workers,
+        block_bytes=config["reading.block_kib"] << 10,
+        since=None if since is None else utc_minute(since),
+        until=None if until is None else utc_minute(until),
+    )
+
+
+@contextmanager
+def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, nothing in a pipe."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def _file_bar(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
+    done = 0
+    with _bar("reading logs", len(files)) as update:
+
+        def file_done(_: LogFile) -> None:
+            nonlocal done
+            done += 1
+            update(done)
+
+        yield file_done
+
+
+@cli.command()
+@_reads_logs
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="FILE.parquet or FILE.csv.",
+)
+def features(
+    logs: tuple[str, ...],
+    output: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    sensor: str | None,
+    since: str | None,
+    until: str | None,
+    workers: int,
+) -> None:
+    r"""Write minutes × entropy columns of conn logs as a table.
+
+    \b
+    Examples:
+      entropy-ids features conn.log -o minutes.csv
+      entropy-ids features /opt/zeek/logs/2026-11-22 -o minutes.parquet
+    """
+    from entropy_ids.collector import find_logs
+    from entropy_ids.reading import read_series, write_series
+
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(
+            f"-o {output}: expected a name that ends in .parquet or .csv, found "
+            f"{output.suffix or 'none'!r}"
+        )
+    config = Config.load(config_file, overrides)
+    reading = _reading(config, since, until, workers)
+    files = find_logs(logs)
+    with _file_bar(files) as file_done:
+        series, _, assembler = read_series(files, config, reading, file_done)
+    write_series(series, output)
+    out.print(show.account(assembler.account, assembler.bad))
+    out.print(f"{len(series)} minutes × {series.values.shape[1]} columns: {output}")
+
+
+@cli.command()
+@_reads_logs
+@click.option(
+    "--profile",
+    "directory",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory to write; a profile there is replaced.",
+)
+@click.option(
+    "--detector", default="lstm-autoencoder", show_default=True, help="What learns."
+)
+def train(
+    logs: tuple[str, ...],
+    directory: Path,
+    detector: str,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    sensor: str | None,
+    since: str | None,
+    until: str | None,
+    workers: int,
+) -> None:
+    r"""Learn what is usual from conn logs, and write a profile.
+
+    Give whole days, best some weeks with weekends; what is attacked in them becomes
+    usual, so leave such days out with --from and --to.
+
+    \b
+    Examples:
+      entropy-ids train /opt/zeek/logs/2026-11-* --profile profiles/office
+      entropy-ids train logs --from 2026-11-01 --to 2026-11-15 --profile p \\
+          --set training.seed=7
+    """
+    from entropy_ids.collector import find_logs
+
+    config = Config.load(config_file, overrides)
+    files = find_logs(logs)
+    name = sensor or config["site.name"]
+    _train(
+        files,
+        directory,
+        name,
+        config,
+        detector,
+        _reading(config, since, until, workers),
+    )
+
+
+def _train(
+    files: list[LogFile],
+    directory: Path,
+    sensor: str,
+    config: Config,
+    detector: str,
+    reading: Reading,
+) -> None:
+    from entropy_ids import pipeline
+    from entropy_ids.reading import read_series
+
+    with _file_bar(files) as file_done:
+        series, usual, assembler = read_series(files, config, reading, file_done)
+    with _bar("training", config["training.epochs"]) as update:
+        trained = pipeline.train(
+            series,
+            usual,
+            config,
+            sensor,
+            detector,
+            lambda done, _most, _loss: update(done),
+        )
+    profile_hash = trained.profile.write(directory)
+    out.print(show.account(assembler.account, assembler.bad))
+    out.print(show.trained(trained.profile.manifest, trained.left_out))
+    out.print(f"profile {profile_hash}: {directory}")
+
+
+@cli.command()
+@_reads_logs
+@click.option(
+    "--profile",
+    "directory",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory that train wrote.",
+)
+@click.option(
+    "--out",
+    "out_directory",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Directory for alarms.jsonl and the other files.",
+)
+def replay(
+    logs: tuple[str, ...],
+    directory: Path,
+    out_directory: Path,
+    config_file: Path | None,
+    overrides: tuple[str, ...],
+    sensor: str | None,
+    since: str | None,
+    until: str | None,
+    workers: int,
+) -> None:
+    r"""Judge archived conn logs by a profile; write and show the alarms.
+
+    Writes alarms.jsonl, entropy_alarm.log (Zeek TSV), minutes.parquet, quality.jsonl
+    and quarantine.jsonl.
+
+    \b
+    Examples:
+      entropy-ids replay /opt/zeek/logs/2026-11-22 --profile profiles/office --out out
+      entropy-ids replay logs --from 2026-11-22T08:00 --profile p --out out
+    """
+    from entropy_ids.collector import find_logs
+
+    config = Config.load(config_file, overrides)
+    reading = _reading(config, since, until, workers)
+    _replay(find_logs(logs), directory, out_directory, sensor, config, reading)
+
+
+def _replay(
+    files: list[LogFile],
+    directory: Path,
+    out_directory: Path,
+    sensor: str | None,
+    config: Config,
+    reading: Reading,
+) -> None:
+    from entropy_ids import pipeline
+    from entropy_ids import replay as driver
+    from entropy_ids.profile.store import Profile
+
+    profile = Profile.read(directory)
+    pipeline.check_settings(profile, config)
+    with _file_bar(files) as file_done:
+        replayed = driver.replay(
+            files,
+            profile,
+            out_directory,
+            sensor=sensor or profile.manifest["sensor"],
+            quiet_minutes=config["incidents.quiet_minutes"],
+            reading=reading,
+            file_done=file_done,
+        )
+    out.print(show.alarms(replayed.incidents))
+    out.print(show.account(replayed.account, replayed.bad))
+    if replayed.quality:
+        out.print(show.quality(replayed.quality))
+    out.print(
+        f"{replayed.minutes} minutes, {replayed.scored} scored, "
+        f"{len(replayed.incidents)} incidents: {out_directory}"
+    )
+
+
+@cli.command()
+@click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--days", type=int, default=8, show_default=True, help="Days to generate."
+)
+@click.option(
+    "--start", default="2026-03-02", show_default=True, help="First day, UTC."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
+@click.option("--attacks", is_flag=True, help="Two attacks on the last day.")
+def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> None:
+    r"""Generate an office's conn logs in Zeek's archive layout, and labels.csv.
+
+    \b
+    Examples:
+      entropy-ids simulate /tmp/office --days 8 --attacks
+    """
+    made = _simulate(directory, days, start, seed, attacks)
+    out.print(made)
+
+
+def _simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> str:
+    from entropy_ids import simulate as generator
+
+    try:
+        first = dt.date.fromisoformat(start)
+    except ValueError as problem:
+        raise ConfigError(
+            f"--start: expected a date such as 2026-03-02, found {start!r}"
+        ) from problem
+    with _bar("generating days", days) as update:
+        made = generator.simulate(
+            directory,
+            days=days,
+            start=first,
+            seed=seed,
+            attacks=attacks,
+            progress=lambda done, _: update(done),
+        )
+    return f"{made.rows} rows in {len(made.files)} files: {directory}"
+
+
+@cli.command()
+@click.option(
+    "--out",
+    "directory",
+    default="demo-out",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="New directory for logs, profile and alarms.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
+@_settings
+def demo(
+    directory: Path, seed: int, config_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    r"""Run the whole job on a generated office: seven days to train, one to replay.
+
+    \b
+    Examples:
+      entropy-ids demo --out /tmp/demo
+    """
+    from entropy_ids.collector import find_logs
+    from entropy_ids.reading import Reading
+
+    config = Config.load(config_file, overrides)
+    logs, profile = directory / "logs", directory / "profile"
+    out.rule("1. generate eight days of an office, two attacks on the last")
+    out.print(_simulate(logs, 8, "2026-03-02", seed, True))
+    last_day = utc_minute("2026-03-09")
+    files = find_logs([logs])
+    out.rule("2. learn what is usual from the first seven")
+    _train(
+        files, profile, "office", config, "lstm-autoencoder", Reading(2, until=last_day)
+    )
+    out.rule("3. replay the last")
+    _replay(
+        files, profile, directory / "alarms", None, config, Reading(2, since=last_day)
+    )
+    out.rule("4. what was injected")
+    out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
+
+
+@cli.group()
+def profile() -> None:
+    r"""Look at profiles."""
+
+
+@profile.command("show")
+@click.argument("directory", metavar="PROFILE", type=click.Path(path_type=Path))
+@click.option("--slot", help="Show the bounds of one slot, e.g. 'weekday 08'.")
+def profile_show(directory: Path, slot: str | None) -> None:
+    r"""Show what a profile was trained on, and its slots or one slot's bounds.
+
+    \b
+    Examples:
+      entropy-ids profile show profiles/office
+      entropy-ids profile show profiles/office --slot 'weekday 08'
+    """
+    from entropy_ids.profile.store import Profile
+
+    stored = Profile.read(directory)
+    if slot is None:
+        out.print(show.trained(stored.manifest, []))
+        out.print(show.slots(stored.bounds))
+        out.print(f"profile {stored.hash}: {directory}")
+    else:
+        out.print(show.bounds(stored.bounds, slot))
+
+
+@cli.group()
+def config() -> None:
+    r"""Look at settings."""
+
+
+@config.command("show")
+@_settings
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def config_show(
+    config_file: Path | None, overrides: tuple[str, ...], as_json: bool
+) -> None:
+    r"""Show every setting: value, unit, reason.
+
+    \b
+    Examples:
+      entropy-ids config show
+      entropy-ids config show --config site.toml --set judging.k=1.5
+    """
+    settings = Config.load(config_file, overrides)
+    if as_json:
+        click.echo(json.dumps({s.key: settings[s.key] for s in SETTINGS}, indent=1))
+    else:
+        out.print(show.settings(settings))

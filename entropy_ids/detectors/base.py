@@ -1,0 +1,211 @@
+"""The contract of series detectors; public methods validate, private ones compute.
+
+A detector learns from the whole minutes of a training series and scores the minutes of
+another. The same seed gives the same scores; saved and loaded scores are equal; any
+cutting of a series into chunks gives the same bits, as long as each chunk brings the
+``window - 1`` minutes before it; other columns are refused; the first minutes of an
+epoch are NaN while it warms up.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from entropy_ids.calendar import Calendar
+from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors
+from entropy_ids.detectors.training import Progress, Training
+from entropy_ids.errors import InputError, ProfileError
+from entropy_ids.types import MINUTE_S, EntropySeries, Scores
+
+
+class SeriesDetector(ABC):
+    """A detector that scores minutes by how badly it foretells their columns.
+
+    Parameters
+    ----------
+    calendar
+        The site's slots; an unknown value is taken for its slot's median.
+    window
+        Minutes in a sequence.
+    join
+        How residuals become one score: a name of
+        `entropy_ids.detectors.residual.JOINS`.
+    training
+        How the network is trained.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        calendar: Calendar,
+        window: int = 30,
+        join: str = "mahalanobis",
+        training: Training | None = None,
+    ) -> None:
+        self.calendar = calendar
+        self.window = window
+        self.join = join
+        self.training = training or Training()
+        self.columns: list[str] = []
+        self._scaler: Scaler | None = None
+        self._joint: Joint | None = None
+
+    @abstractmethod
+    def _fit(
+        self,
+        inputs: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        ends: NDArray[np.int64],
+        progress: Progress | None,
+    ) -> None:
+        """Learn sequences of ``inputs`` that end at ``ends``."""
+
+    @abstractmethod
+    def _expect(
+        self,
+        inputs: NDArray[np.float32],
+        ends: NDArray[np.int64],
+        places: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """Give the expected last minute of the sequences that end at ``ends``."""
+
+    @abstractmethod
+    def _weights(self) -> dict[str, NDArray[np.float32]]:
+        """Give the network's weights by name."""
+
+    @abstractmethod
+    def _load_weights(self, weights: dict[str, NDArray[np.float32]]) -> None:
+        """Make the network and take the weights, refusing other shapes."""
+
+    def fit(self, series: EntropySeries, progress: Progress | None = None) -> Scores:
+        """Learn from a series; give the scores of the very same minutes.
+
+        Raises
+        ------
+        InputError
+            When no sequence of whole minutes is long enough.
+        """
+        self.columns = list(series.values.columns)
+        whole = series.complete.to_numpy()
+        ends = _ends(series, self.window)
+        if not len(ends):
+            raise InputError(
+                f"expected at least {self.window} consecutive minutes to train on, "
+                f"found {int(whole.sum())} whole ones of {len(series)}; read more logs"
+            )
+        slots = self.calendar.slots(_index(series))
+        self._scaler = Scaler.fit(series.values[whole], slots[whole])
+        scaled, inputs = self._scaler.transform(_masked(series), slots)
+        self._fit(inputs, ~np.isnan(scaled), ends, progress)
+        residuals = self._residuals(series, ends)
+        self._joint = Joint.fit(residuals, self.join)
+        return self.score(series)
+
+    def score(self, series: EntropySeries) -> Scores:
+        """Score the whole minutes of a series that have a window before them.
+
+        Raises
+        ------
+        ProfileError
+            When the columns are not those that the detector learned.
+        """
+        if self._joint is None:
+            raise ProfileError("expected a fitted detector, found a new one; call fit")
+        if list(series.values.columns) != self.columns:
+            raise ProfileError(
+                f"expected the {len(self.columns)} columns that the profile was "
+                f"trained on, found {len(series.values.columns)}, "
+                f"{_difference(self.columns, list(series.values.columns))}; train anew"
+            )
+        ends = _ends(series, self.window)
+        score, shares = self._joint.score(self._residuals(series, ends))
+        index = series.values.index
+        table = pd.DataFrame(np.nan, index=index, columns=self.columns)
+        table.iloc[ends] = shares
+        column = np.full(len(index), np.nan)
+        column[ends] = score
+        return Scores(pd.Series(column, index=index, name="score"), table)
+
+    def _residuals(self, series: EntropySeries, ends: NDArray[np.int64]) -> Floats:
+        """Give known less expected, NaN where unknown, for the minutes at ``ends``."""
+        assert self._scaler is not None
+        slots = self.calendar.slots(_index(series))
+        scaled, inputs = self._scaler.transform(_masked(series), slots)
+        places = _index(series).as_unit("s").asi8 // MINUTE_S
+        expected = self._expect(inputs, ends, places[ends])
+        residual: Floats = scaled[ends] - expected.astype(np.float64)
+        return residual
+
+    def tensors(self) -> tuple[dict[str, NDArray[np.float32]], Tensors]:
+        """Give the network's weights, and the scaler with the joint distribution."""
+        assert self._scaler is not None
+        assert self._joint is not None
+        return self._weights(), {**self._scaler.tensors(), **self._joint.tensors()}
+
+    def restore(
+        self,
+        columns: list[str],
+        weights: dict[str, NDArray[np.float32]],
+        residual: Tensors,
+    ) -> None:
+        """Take what `tensors` gave.
+
+        Raises
+        ------
+        ProfileError
+            When names or shapes are others.
+        """
+        size = len(columns)
+        shapes = {name: value.shape for name, value in residual.items()}
+        wanted = {"center": (size,), "scale": (size,), "mean": (size,)}
+        if any(
+            shapes.get(name) != shape for name, shape in wanted.items()
+        ) or shapes.get("covariance") != (size, size):
+            raise ProfileError(
+                f"residual.safetensors: expected tensors for {size} columns, found "
+                f"{shapes}; the profile is damaged, train anew"
+            )
+        self.columns = columns
+        self._scaler = Scaler(
+            columns, residual["center"], residual["scale"], residual["slot_center"]
+        )
+        self._joint = Joint(residual["mean"], residual["covariance"], self.join)
+        self._load_weights(weights)
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the network's own arguments, beyond those of every detector."""
+        return {}
+
+
+def _ends(series: EntropySeries, window: int) -> NDArray[np.int64]:
+    """Give the whole minutes with ``window - 1`` minutes of their epoch before."""
+    epoch = series.epoch.to_numpy()
+    place = np.arange(len(series))
+    begins = np.searchsorted(epoch, epoch, side="left")
+    ready = series.complete.to_numpy() & (place - begins >= window - 1)
+    return np.flatnonzero(ready).astype(np.int64)
+
+
+def _masked(series: EntropySeries) -> pd.DataFrame:
+    """Make the values of minutes that are not whole unknown."""
+    return series.values.where(series.complete, np.nan)
+
+
+def _index(series: EntropySeries) -> pd.DatetimeIndex:
+    index = series.values.index
+    assert isinstance(index, pd.DatetimeIndex)
+    return index
+
+
+def _difference(wanted: list[str], found: list[str]) -> str:
+    missing = [name for name in wanted if name not in found]
+    more = [name for name in found if name not in wanted]
+    if missing:
+        return f"without {missing[0]}"
+    return f"with {more[0]}" if more else "in another order"

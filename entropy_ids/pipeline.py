@@ -1,0 +1,290 @@
+"""The one place where the stages are put together; drivers hold the ends.
+
+`train` makes a profile of a series, `Watch` scores and judges minutes by a profile.
+What comes before, up to closed minutes, is in `entropy_ids.reading`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from entropy_ids.alarms.contributors import contributors, leading, matching_uids
+from entropy_ids.alarms.incidents import Incidents, iso
+from entropy_ids.calendar import Calendar
+from entropy_ids.config import Config
+from entropy_ids.detectors import DETECTORS, SeriesDetector, top_percent
+from entropy_ids.detectors.training import Progress, Training
+from entropy_ids.errors import ConfigError, InputError, ProfileError
+from entropy_ids.features.catalog import Column
+from entropy_ids.features.series import Measure
+from entropy_ids.profile.bounds import Bounds, learn, signs, sizes
+from entropy_ids.profile.signatures import default_text, name
+from entropy_ids.profile.store import Profile
+from entropy_ids.types import Alarm, EntropySeries, Minutes, Verdict
+
+LEAST_OBSERVED = 0.05
+"""A column that fewer training minutes than this share could measure is left out."""
+
+
+def calendar_of(settings: Config | Mapping[str, Any]) -> Calendar:
+    """Make the site's calendar."""
+    return Calendar(
+        settings["site.timezone"],
+        tuple(settings["site.weekend"]),
+        tuple(settings["site.holidays"]),
+    )
+
+
+def detector_of(settings: Config | Mapping[str, Any], kind: str) -> SeriesDetector:
+    """Make an untrained detector.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name.
+    """
+    if kind not in DETECTORS:
+        raise ConfigError(
+            f"--detector: expected one of {', '.join(DETECTORS)}, found {kind!r}"
+        )
+    training = Training(
+        epochs=settings["training.epochs"],
+        patience=settings["training.patience"],
+        batch=settings["training.batch"],
+        learning_rate=settings["training.learning_rate"],
+        seed=settings["training.seed"],
+        threads=settings["training.threads"],
+    )
+    own = {key: settings[f"detector.{key}"] for key in ("hidden", "latent")}
+    return DETECTORS[kind](
+        calendar=calendar_of(settings),
+        window=settings["detector.window_min"],
+        join=settings["detector.join"],
+        training=training,
+        **own,
+    )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training made, and what it is to be told of it."""
+
+    profile: Profile
+    series: EntropySeries
+    left_out: list[str]
+
+
+def train(
+    series: EntropySeries,
+    usual: pd.DataFrame,
+    config: Config,
+    sensor: str,
+    kind: str,
+    progress: Progress | None = None,
+) -> Trained:
+    """Make a profile of a training series.
+
+    Parameters
+    ----------
+    series
+        The training range, all default columns.
+    usual
+        Usual shares of values over the same range.
+
+    Raises
+    ------
+    InputError
+        When there are too few whole minutes.
+    """
+    whole = series.complete
+    if not whole.any():
+        raise InputError(
+            f"expected whole minutes to train on, found none in {len(series)}; the "
+            "first and the last minute read are never whole, so read more logs"
+        )
+    observed = series.values[whole].notna().mean()
+    columns = list(observed.index[observed >= LEAST_OBSERVED])
+    series = EntropySeries(
+        series.values[columns], series.coverage, series.flows, series.epoch
+    )
+    detector = detector_of(config, kind)
+    scores = detector.fit(series, progress).score
+    threshold = top_percent(scores, config["threshold.top_percent"])
+    normal = (scores <= threshold).to_numpy()
+    slots = calendar_of(config).slots(_index(series))
+    bounds = learn(series.values[normal], slots[normal], config["judging.slot_minutes"])
+    weights, residual = detector.tensors()
+    stamps = _index(series).as_unit("s").asi8
+    manifest = {
+        "sensor": sensor,
+        "range": {
+            "first": iso(int(stamps[0])),
+            "last": iso(int(stamps[-1])),
+            "minutes": len(series),
+            "whole": int(whole.sum()),
+            "normal": int(normal.sum()),
+        },
+        "columns": columns,
+        "detector": kind,
+        "settings": config.trained(),
+        "threshold": threshold,
+    }
+    profile = Profile(
+        manifest,
+        weights,
+        residual,
+        bounds,
+        minutes_table(series, scores, threshold),
+        usual,
+        default_text(),
+    )
+    left_out = [name for name in observed.index if name not in columns]
+    return Trained(profile, series, left_out)
+
+
+def minutes_table(
+    series: EntropySeries, scores: pd.Series[float], threshold: float
+) -> pd.DataFrame:
+    """Give the table of ``minutes.parquet``."""
+    head = pd.DataFrame(
+        {
+            "minute": series.values.index,
+            "score": scores.to_numpy(),
+            "threshold": threshold,
+            "coverage": series.coverage.to_numpy(),
+            "flows": series.flows.to_numpy(),
+        }
+    )
+    return pd.concat([head, series.values.reset_index(drop=True)], axis=1)
+
+
+def _index(series: EntropySeries) -> pd.DatetimeIndex:
+    index = series.values.index
+    assert isinstance(index, pd.DatetimeIndex)
+    return index
+
+
+def check_settings(profile: Profile, config: Config) -> None:
+    """Refuse a profile that was trained with other settings than were now given.
+
+    Raises
+    ------
+    ProfileError
+        Names the first setting that differs.
+    """
+    trained = profile.manifest["settings"]
+    for key in sorted(config.given):
+        if key in trained and config[key] != trained[key]:
+            raise ProfileError(
+                f"{key}: expected {trained[key]!r} as the profile was trained with, "
+                f"found {config[key]!r}; leave the setting out, or train anew"
+            )
+
+
+class Watch:
+    """Scores and judges the closed minutes of one sensor by a profile.
+
+    Parameters
+    ----------
+    profile
+        What is usual.
+    sensor
+        The sensor's name, in alarms.
+    quiet_minutes
+        Minutes without an anomaly that close an incident.
+
+    Raises
+    ------
+    ProfileError
+        When the profile's parts do not fit together.
+    """
+
+    def __init__(self, profile: Profile, sensor: str, quiet_minutes: int) -> None:
+        manifest = profile.manifest
+        try:
+            settings = manifest["settings"]
+            self.threshold = float(manifest["threshold"])
+            columns = [Column.named(column) for column in manifest["columns"]]
+            self.detector = detector_of(settings, manifest["detector"])
+            self.measure = Measure(tuple(columns), settings["entropy.rarefy_to"])
+            self.networks = tuple(settings["site.local_networks"])
+            self._bounds = Bounds(profile.bounds, settings["judging.k"])
+        except (KeyError, TypeError, ConfigError) as err:
+            raise ProfileError(
+                f"expected a profile that this version can honour, found: {err}; "
+                "train anew"
+            ) from err
+        names = [column.name for column in columns]
+        self.detector.restore(names, profile.weights, profile.residual)
+        if [column.name for column in self._bounds.columns] != names:
+            raise ProfileError(
+                "bounds.parquet: expected the columns of manifest.json, found others; "
+                "the profile is damaged, train anew"
+            )
+        self._signatures = profile.signatures
+        self._usual = profile.usual
+        self._tail: EntropySeries | None = None
+        self._incidents = Incidents(
+            sensor,
+            manifest["detector"],
+            {"name": manifest["sensor"], "hash": profile.hash},
+            quiet_minutes,
+        )
+
+    def push(self, minutes: Minutes) -> tuple[pd.DataFrame, list[Alarm]]:
+        """Take closed minutes; give their table and the alarms that they make."""
+        fresh = self.measure(minutes)
+        known = 0 if self._tail is None else len(self._tail)
+        series = (
+            fresh if self._tail is None else EntropySeries.concat([self._tail, fresh])
+        )
+        scores = self.detector.score(series).score.iloc[known:]
+        self._tail = series.tail(self.detector.window - 1)
+        slots = self.detector.calendar.slots(_index(fresh))
+        alarms: list[Alarm] = []
+        for row, score in enumerate(scores):
+            minute = int(minutes.index["minute"][row])
+            verdict = None
+            if score > self.threshold:
+                values = fresh.values.iloc[row].to_numpy()
+                one = _one_minute(minutes, minute)
+                verdict = self._judge(one, values, int(slots[row]), float(score))
+            alarms += self._incidents.step(minute, verdict)
+        return minutes_table(fresh, scores, self.threshold), alarms
+
+    def _judge(
+        self, minutes: Minutes, values: np.ndarray, slot: int, score: float
+    ) -> Verdict:
+        """Say what is unusual in one minute, what it looks like, and by whom."""
+        deviations = self._bounds.deviations(values, slot)
+        signed = signs(deviations, self._bounds.columns, values)
+        sized = sizes(self._bounds.columns, values)
+        class_name, technique = name(signed, sized, self._signatures)
+        found = contributors(
+            minutes.tables, [feature for feature, _ in signed], self._usual
+        )
+        top = leading(found)
+        return Verdict(
+            minute=int(minutes.index["minute"][0]),
+            score=score,
+            threshold=self.threshold,
+            flows=int(minutes.index["flows"][0]),
+            deviations=tuple(deviations),
+            signs=signed,
+            class_name=class_name,
+            technique=technique,
+            contributors=found,
+            uids=matching_uids(minutes.rows, top),
+        )
+
+
+def _one_minute(minutes: Minutes, minute: int) -> Minutes:
+    here = pl.col("minute") == minute
+    tables = {name: table.filter(here) for name, table in minutes.tables.items()}
+    return Minutes(minutes.index.filter(here), tables, minutes.rows.filter(here))

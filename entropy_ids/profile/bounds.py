@@ -1,0 +1,215 @@
+"""Bounds per slot and column, and the judging of minutes against them.
+
+Notes
+-----
+The paper's rule is r = (H - k min) / (k (max - min)) with r < 0 concentration and r > 1
+dispersion; a larger k tightens its lower bound, against its purpose. Here the margin is
+``span``: with r0 = (H - min) / (max - min), concentration is r0 < -(k - 1) and
+dispersion r0 > k; at k = 1 both are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from entropy_ids.calendar import HOURS, SLOTS
+from entropy_ids.errors import InputError
+from entropy_ids.features.catalog import FEATURES, Column
+from entropy_ids.types import Deviation, Sign
+
+CONCENTRATED_ORDERS = (1.0, 2.0)
+DISPERSED_ORDERS = (0.0, 1.0)
+"""Both orders of a pair must agree before a feature gets that sign; orders below 0 go
+up in most anomalies of either kind, so they only confirm."""
+
+
+def learn(
+    values: pd.DataFrame, slots: NDArray[np.int64], slot_minutes: int
+) -> pd.DataFrame:
+    """Learn the bounds of every slot from low-error minutes.
+
+    Parameters
+    ----------
+    values
+        Minutes × columns that are normal.
+    slots
+        The slot of each minute.
+    slot_minutes
+        A slot with fewer minutes borrows from the hours around it, then from the other
+        day type.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per slot and column: ``low``, ``high``, ``low_minute``, ``high_minute``
+        (who set them), ``n`` (minutes known), ``borrowed`` (minutes of other slots).
+
+    Raises
+    ------
+    InputError
+        When there is no minute to learn from.
+    """
+    if not len(values):
+        raise InputError(
+            "expected minutes below the threshold to learn bounds from, found none; "
+            "train on more logs"
+        )
+    return pd.concat(
+        [_slot_bounds(values, slots, slot, slot_minutes) for slot in range(SLOTS)],
+        ignore_index=True,
+    )
+
+
+def _slot_bounds(
+    values: pd.DataFrame, slots: NDArray[np.int64], slot: int, slot_minutes: int
+) -> pd.DataFrame:
+    rows = _rows_for(slots, slot, slot_minutes)
+    data = values.to_numpy()[rows]
+    known = ~np.isnan(data)
+    some = known.any(axis=0)
+    low_at = np.where(known, data, np.inf).argmin(axis=0)
+    high_at = np.where(known, data, -np.inf).argmax(axis=0)
+    place = np.arange(data.shape[1])
+    minutes = values.index.to_numpy()[rows]
+    return pd.DataFrame(
+        {
+            "slot": slot,
+            "column": list(values.columns),
+            "low": np.where(some, data[low_at, place], np.nan),
+            "high": np.where(some, data[high_at, place], np.nan),
+            "low_minute": minutes[low_at],
+            "high_minute": minutes[high_at],
+            "n": known.sum(axis=0),
+            "borrowed": int((slots[rows] != slot).sum()),
+        }
+    )
+
+
+def _rows_for(slots: NDArray[np.int64], slot: int, wanted: int) -> NDArray[np.int64]:
+    """Give the minutes of a slot, or of the nearest hours that have enough together."""
+    day_type, hour = divmod(slot, HOURS)
+    away = np.abs(slots % HOURS - hour)
+    away = np.minimum(away, HOURS - away)
+    same = slots // HOURS == day_type
+    for allowed in (same, np.ones_like(same)):
+        for reach in range(HOURS // 2 + 1):
+            rows = np.flatnonzero(allowed & (away <= reach))
+            if len(rows) >= wanted:
+                return rows
+    return np.arange(len(slots))
+
+
+class Bounds:
+    """The learned bounds, ready to judge.
+
+    Parameters
+    ----------
+    table
+        As `learn` gives it.
+    k
+        The margin's width: bounds widen by (k - 1)(max - min) on each side.
+    """
+
+    def __init__(self, table: pd.DataFrame, k: float) -> None:
+        names = list(dict.fromkeys(table["column"]))
+        wide = table.pivot(index="slot", columns="column", values=["low", "high"])
+        self.columns = [Column.named(name) for name in names]
+        self.k = k
+        self._low = wide["low"][names].to_numpy()
+        self._high = wide["high"][names].to_numpy()
+        self._resolution = np.array([column.resolution for column in self.columns])
+
+    def deviations(self, values: NDArray[np.float64], slot: int) -> list[Deviation]:
+        """Give the columns of one minute that lie outside, furthest out first."""
+        low, high = self._low[slot], self._high[slot]
+        r = (values - low) / np.maximum(high - low, self._resolution)
+        outside = np.flatnonzero((r < 1 - self.k) | (r > self.k))
+        found = [
+            _deviation(self.columns[at], values[at], low[at], high[at], r[at])
+            for at in outside
+        ]
+        return sorted(found, key=lambda deviation: -abs(deviation.r - 0.5))
+
+
+def _deviation(
+    column: Column, value: float, low: float, high: float, r: float
+) -> Deviation:
+    entropy = FEATURES[column.feature].kind == "distribution"
+    sign: Sign
+    if r < 0:
+        sign = "concentrated" if entropy else "low"
+    else:
+        sign = "dispersed" if entropy else "high"
+    return Deviation(
+        column.feature,
+        column.direction,
+        column.statistic,
+        column.alpha,
+        float(value),
+        float(low),
+        float(high),
+        float(r),
+        sign,
+    )
+
+
+def signs(
+    deviations: list[Deviation], columns: list[Column], values: NDArray[np.float64]
+) -> Mapping[tuple[str, str], Sign]:
+    """Give each feature and direction its one sign, if it has one.
+
+    Parameters
+    ----------
+    deviations
+        The columns outside their bounds.
+    columns, values
+        All columns of the minute; where the volume-invariant entropies are known they
+        decide, else the raw ones.
+    """
+    outside = {(d.feature, d.direction, d.entropy, d.alpha): d.sign for d in deviations}
+    decided: dict[tuple[str, str], Sign] = {}
+    known = [
+        column for column, value in zip(columns, values, strict=True) if value == value
+    ]
+    for place in dict.fromkeys((d.feature, d.direction) for d in deviations):
+        here = [c for c in known if (c.feature, c.direction) == place]
+        invariant = [c for c in here if c.statistic == "rarefied"]
+        sign = _sign(invariant or here, outside)
+        if sign:
+            decided[place] = sign
+    return decided
+
+
+def _sign(
+    columns: list[Column], outside: Mapping[tuple[str, str, str, float | None], Sign]
+) -> Sign | None:
+    found = {
+        c.alpha: outside.get((c.feature, c.direction, c.statistic, c.alpha))
+        for c in columns
+    }
+    if None in found:  # a size has no order
+        return found[None]
+    rules: tuple[tuple[Sign, tuple[float, ...]], ...] = (
+        ("concentrated", CONCENTRATED_ORDERS),
+        ("dispersed", DISPERSED_ORDERS),
+    )
+    for sign, orders in rules:
+        asked = [found[order] for order in orders if order in found]
+        if asked and all(answer == sign for answer in asked):
+            return sign
+    return None
+
+
+def sizes(
+    columns: list[Column], values: NDArray[np.float64]
+) -> Mapping[tuple[str, str], float]:
+    """Give the sizes of a minute (flows, fan-out, bytes ...) as plain numbers."""
+    return {
+        (column.feature, column.direction): round(2.0**value - 1, 6)
+        for column, value in zip(columns, values, strict=True)
+        if column.statistic == "log2" and value == value
+    }

@@ -1,0 +1,185 @@
+"""From conn logs to closed minutes and their series: the left half of the pipeline.
+
+Needs no network library, so that reading and measuring start at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+
+from entropy_ids.alarms.contributors import Usual
+from entropy_ids.collector import LogFile, Parsed, parse, segments
+from entropy_ids.config import Config
+from entropy_ids.errors import InputError
+from entropy_ids.features.assembler import Assembler
+from entropy_ids.features.catalog import default_columns
+from entropy_ids.features.series import Measure
+from entropy_ids.types import Account, EntropySeries, Minutes
+
+FileDone = Callable[[LogFile], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How logs are read.
+
+    Parameters
+    ----------
+    workers
+        Threads that decompress and parse; rows are always taken in file order.
+    block_bytes
+        Decompressed bytes read at once.
+    since, until
+        The first minute wanted and the first not wanted, log clock, UTC; None is open.
+    """
+
+    workers: int = 1
+    block_bytes: int = 8 << 20
+    since: int | None = None
+    until: int | None = None
+
+
+def minutes_of(
+    logs: Sequence[LogFile],
+    assembler: Assembler,
+    reading: Reading,
+    file_done: FileDone | None = None,
+) -> Iterator[Minutes]:
+    """Read conn logs to their end; yield their minutes as they close.
+
+    Parameters
+    ----------
+    logs
+        In the order of their rows, all of one sensor; streams are told by their names.
+    assembler
+        Made for the streams of these logs; its account tells what became of the rows.
+    """
+    with ThreadPoolExecutor(max(1, reading.workers)) as pool:
+        streams = {
+            stream: _parsed(
+                [f for f in logs if f.stream == stream], reading, pool, file_done
+            )
+            for stream in assembler.streams
+        }
+        while streams:
+            stream = assembler.behind()
+            part = next(streams[stream], None)
+            if part is None:
+                del streams[stream]
+                closed = assembler.release(stream)
+            else:
+                closed = assembler.push(stream, part.flows, part.bad)
+            yield from _within(closed, reading, assembler.account)
+    yield from _within(assembler.finish(), reading, assembler.account)
+
+
+def streams_of(logs: Sequence[LogFile]) -> tuple[str, ...]:
+    """Name the streams of a sensor's logs."""
+    return tuple(sorted({log.stream for log in logs}))
+
+
+def _parsed(
+    files: Sequence[LogFile],
+    reading: Reading,
+    pool: ThreadPoolExecutor,
+    file_done: FileDone | None,
+) -> Iterator[Parsed]:
+    """Parse a stream's files side by side, a bounded way ahead, in order."""
+    waiting: deque[Future[Parsed]] = deque()
+    for file in files:
+        for segment in segments(file.path, reading.block_bytes):
+            waiting.append(pool.submit(parse, segment))
+            if len(waiting) > reading.workers:
+                yield waiting.popleft().result()
+        if file_done:
+            file_done(file)
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _within(
+    closed: Sequence[Minutes], reading: Reading, account: Account
+) -> Iterator[Minutes]:
+    """Pass on the minutes that are wanted; count the others' rows as outside."""
+    low = reading.since if reading.since is not None else -(1 << 62)
+    high = reading.until if reading.until is not None else 1 << 62
+    wanted = pl.col("minute").is_between(low, high, closed="left")
+    for chunk in closed:
+        index = chunk.index.filter(wanted)
+        if index.height == chunk.index.height:
+            yield chunk
+            continue
+        outside = int(chunk.index["flows"].sum()) - int(index["flows"].sum())
+        account.counted -= outside
+        account.outside += outside
+        if index.height:
+            tables = {
+                name: table.filter(wanted) for name, table in chunk.tables.items()
+            }
+            yield Minutes(index, tables, chunk.rows.filter(wanted))
+
+
+def measure_of(config: Config) -> Measure:
+    """Make the measure of the default columns under these settings."""
+    columns = default_columns(config["entropy.kind"], config["entropy.alphas"])
+    return Measure(tuple(columns), config["entropy.rarefy_to"])
+
+
+def assembler_of(config: Config, logs: Sequence[LogFile]) -> Assembler:
+    """Make the assembler for these logs under these settings."""
+    return Assembler(streams_of(logs), tuple(config["site.local_networks"]))
+
+
+def read_series(
+    logs: Sequence[LogFile],
+    config: Config,
+    reading: Reading,
+    file_done: FileDone | None = None,
+) -> tuple[EntropySeries, pd.DataFrame, Assembler]:
+    """Read logs into a series of all default columns, and the usual shares of values.
+
+    Raises
+    ------
+    InputError
+        When no row could be counted.
+    """
+    assembler = assembler_of(config, logs)
+    measure, usual = measure_of(config), Usual()
+    parts = []
+    for minutes in minutes_of(logs, assembler, reading, file_done):
+        parts.append(measure(minutes))
+        usual.add(minutes)
+    if not parts:
+        raise InputError(
+            f"expected rows in {len(logs)} conn logs, found none that could be counted "
+            f"({assembler.account.as_dict()['quarantined']} quarantined)"
+        )
+    return EntropySeries.concat(parts), usual.table(), assembler
+
+
+def write_series(series: EntropySeries, path: Path) -> None:
+    """Write a series as a table, by the name's ending: ``.parquet`` or ``.csv``.
+
+    Raises
+    ------
+    InputError
+        When it cannot be written there.
+    """
+    head = pd.DataFrame({"coverage": series.coverage, "flows": series.flows})
+    table = pd.concat([head, series.values], axis=1).reset_index()
+    try:
+        if path.suffix == ".csv":
+            table.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+        else:
+            table.to_parquet(path, index=False)
+    except OSError as err:
+        raise InputError(
+            f"{path}: expected a place to write to, found: {err.strerror or err}"
+        ) from err

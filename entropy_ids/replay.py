@@ -1,0 +1,147 @@
+"""Drive the pipeline over an archive to its end, and write what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from entropy_ids.alarms.sinks import AlarmFiles, write_remarks
+from entropy_ids.collector import LogFile
+from entropy_ids.errors import ConfigError
+from entropy_ids.features.assembler import Assembler
+from entropy_ids.pipeline import Watch
+from entropy_ids.profile.store import Profile
+from entropy_ids.reading import FileDone, Reading, minutes_of, streams_of
+from entropy_ids.types import Account, Alarm, BadRow, Quality
+
+_OURS = {
+    "alarms.jsonl",
+    "entropy_alarm.log",
+    "quality.jsonl",
+    "quarantine.jsonl",
+    "minutes.parquet",
+}
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a replay found.
+
+    Attributes
+    ----------
+    alarms
+        Every revision, in the order in which they were written.
+    minutes
+        Minutes replayed, and how many of them were scored.
+    """
+
+    alarms: list[Alarm]
+    account: Account
+    quality: list[Quality]
+    bad: list[BadRow]
+    minutes: int
+    scored: int
+
+    @property
+    def incidents(self) -> list[Alarm]:
+        """The newest revision of each incident, in the order of their first minutes."""
+        newest = {alarm.id: alarm for alarm in self.alarms}
+        return sorted(newest.values(), key=lambda alarm: (alarm.start, alarm.id))
+
+
+def replay(
+    logs: Sequence[LogFile],
+    profile: Profile,
+    out: Path,
+    *,
+    sensor: str,
+    quiet_minutes: int,
+    reading: Reading,
+    file_done: FileDone | None = None,
+) -> Replayed:
+    """Replay conn logs against a profile and write the alarm files.
+
+    Parameters
+    ----------
+    logs
+        In the order of their rows, all of one sensor.
+    out
+        A directory; files of an earlier replay are written anew.
+
+    Raises
+    ------
+    ConfigError
+        When ``out`` holds anything else.
+    """
+    watch = Watch(profile, sensor, quiet_minutes)
+    assembler = Assembler(streams_of(logs), watch.networks)
+    _prepare(out)
+    files = AlarmFiles(out, datetime.now(UTC).strftime("%Y-%m-%d-%H-%M-%S"))
+    table = _TableFile(out / "minutes.parquet")
+    alarms: list[Alarm] = []
+    try:
+        for minutes in minutes_of(logs, assembler, reading, file_done):
+            rows, fresh = watch.push(minutes)
+            table.write(rows)
+            files.write(fresh)
+            alarms += fresh
+    finally:
+        files.close()
+        table.close()
+        write_remarks(out, sensor, assembler.quality, assembler.bad)
+    return Replayed(
+        alarms,
+        assembler.account,
+        assembler.quality,
+        assembler.bad,
+        table.rows,
+        table.scored,
+    )
+
+
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        others = sorted({path.name for path in out.iterdir()} - _OURS)
+    except OSError as err:
+        raise ConfigError(
+            f"{out}: expected a directory to write to, found: {err.strerror}; give "
+            "another --out"
+        ) from err
+    if others:
+        raise ConfigError(
+            f"{out}: expected an empty directory or an earlier replay's, found "
+            f"{others[0]}; give another --out"
+        )
+
+
+class _TableFile:
+    """``minutes.parquet``, written as minutes close."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+        self.rows = 0
+        self.scored = 0
+
+    def write(self, rows: pd.DataFrame) -> None:
+        """Append minutes."""
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._path, table.schema, compression="zstd"
+            )
+        self._writer.write_table(table)
+        self.rows += len(rows)
+        self.scored += int(rows["score"].notna().sum())
+
+    def close(self) -> None:
+        """End the file."""
+        if self._writer:
+            self._writer.close()
