@@ -141,6 +141,14 @@ SETTINGS: tuple[Setting, ...] = (
         allowed=_between(1, 1000),
     ),
     Setting(
+        "training.pass_sequences",
+        16384,
+        "sequences",
+        "drawn for one pass, at most: neighbours overlap by 29 of 30 minutes",
+        trained=True,
+        allowed=_between(1, 10_000_000),
+    ),
+    Setting(
         "training.patience",
         3,
         "passes",
@@ -152,7 +160,7 @@ SETTINGS: tuple[Setting, ...] = (
         "training.batch",
         128,
         "sequences",
-        "5 s a pass for 28 days on 2 cores; 256 is no faster",
+        "sequences per step of the optimiser; 256 is no faster",
         trained=True,
         allowed=_between(1, 4096),
     ),

@@ -60,6 +60,7 @@ def detector_of(settings: Config | Mapping[str, Any], kind: str) -> SeriesDetect
         learning_rate=settings["training.learning_rate"],
         seed=settings["training.seed"],
         threads=settings["training.threads"],
+        pass_sequences=settings["training.pass_sequences"],
     )
     own = {key: settings[f"detector.{key}"] for key in ("hidden", "latent")}
     return DETECTORS[kind](

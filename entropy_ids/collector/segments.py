@@ -50,7 +50,8 @@ def open_log(path: Path) -> IO[bytes]:
             f"{path}: expected a readable log file, found: {err.strerror}"
         ) from err
     if magic[:2] == b"\x1f\x8b":
-        return cast("IO[bytes]", igzip.GzipFile(fileobj=raw))  # type: ignore[no-untyped-call]
+        raw.close()
+        return cast("IO[bytes]", igzip.GzipFile(path))  # type: ignore[no-untyped-call]
     if magic == b"\x28\xb5\x2f\xfd":
         reader = zstandard.ZstdDecompressor().stream_reader(
             raw, read_across_frames=True

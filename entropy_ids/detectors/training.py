@@ -43,6 +43,9 @@ class Training:
         Of weights and order.
     threads
         CPU threads; part of the result, since sums are split by them.
+    pass_sequences
+        Sequences drawn for a pass, at most: neighbours overlap nearly wholly, so that
+        a longer history needs no longer training.
     """
 
     epochs: int = 20
@@ -51,6 +54,7 @@ class Training:
     learning_rate: float = 1e-3
     seed: int = 1
     threads: int = 2
+    pass_sequences: int = 16_384
 
 
 @contextmanager
@@ -117,7 +121,7 @@ def train(
 
     with cpu_threads(training.threads):
         for epoch in range(training.epochs):
-            shuffled = order.permutation(fit_ends)
+            shuffled = order.permutation(fit_ends)[: training.pass_sequences]
             for start in range(0, len(shuffled), training.batch):
                 optimizer.zero_grad()
                 loss_of(shuffled[start : start + training.batch]).backward()  # type: ignore[no-untyped-call]

@@ -132,7 +132,7 @@ class Assembler:
     def finish(self) -> list[Minutes]:
         """Close what is open, as at the end of a replay; the last minute is partial."""
         closed = [
-            chunk for name in sorted(self._waiting) for chunk in self.release(name)
+            chunk for name in sorted(self.streams) for chunk in self.release(name)
         ]
         return closed + self._close_all()
 
@@ -232,7 +232,7 @@ class Assembler:
         for position, rows, old in zip(
             where, sizes["flows"], sizes["old"], strict=True
         ):
-            if rows >= FLUSH_ROWS and old > FLUSH_SHARE * rows:
+            if old >= FLUSH_ROWS and old > FLUSH_SHARE * rows:
                 coverage[position] = "flush"
                 detail = (
                     f"{old} of {rows} connections had ended long before: Zeek stopped"

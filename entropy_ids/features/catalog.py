@@ -137,8 +137,10 @@ class Column:
     @property
     def name(self) -> str:
         """The column's name in tables and profiles."""
-        order = [] if self.alpha is None else [f"{self.alpha:g}"]
-        return ".".join([self.feature, self.direction, self.statistic, *order])
+        place = f"{self.feature}.{self.direction}.{self.statistic}"
+        if self.alpha is None:
+            return place
+        return f"{place}.{float(self.alpha)!r}".removesuffix(".0")
 
     @property
     def unit(self) -> str:
@@ -177,6 +179,8 @@ class Column:
             or column.statistic not in STATISTICS
             or entropy != (kind == "distribution")
             or entropy != (column.alpha is not None)
+            or column.alpha != column.alpha  # NaN
+            or (column.statistic == "rarefied" and column.alpha not in (0, 1, 2))
         ):
             raise ConfigError(
                 f"column {name!r}: expected feature.direction.statistic.alpha with a "

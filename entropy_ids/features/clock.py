@@ -152,11 +152,11 @@ class _Run:
         gaps = np.flatnonzero(np.diff(first) > NEW_START_US) + 1
         groups = np.split(first, gaps)
         first = max(groups, key=len)
-        state = self.state
-        state.clock_us = int(first[0])
-        state.epoch += 1
-        state.settled = _minute(int(first[-min(len(first), 1 + SUPPORTERS)])) + MINUTE_S
-        self.epochs.append((self.done, state.epoch, state.settled))
+        self.state.clock_us = int(first[0])
+        reach = int(first[-min(len(first), 1 + SUPPORTERS)])
+        for end in first[first > reach]:  # what needs no support may lead the clock
+            reach = int(end) if end <= reach + FUTURE_US else reach
+        self._begin(_minute(reach) + MINUTE_S)
         return True
 
     def _advance(self) -> bool:
@@ -190,9 +190,10 @@ class _Run:
             true = support == len(followers)
         if not true:
             self._refuse(row, "future")
-        elif self.ends[row] - self._clock() > NEW_START_US:
-            self._start_anew(self.ends[row])
         else:
+            if self.ends[row] - self._clock() > NEW_START_US:
+                self._step(int(self.ends[row]))
+                self._begin(_minute(int(self.ends[row])) + MINUTE_S)
             self.clock_at[row] = self.state.clock_us = int(self.ends[row])
             self.taken[row] = True
             self.done += 1
@@ -203,7 +204,8 @@ class _Run:
         run = self.ends[self.done : self.done + SET_BACK_ROWS]
         late = _first(run >= self._clock() - SET_BACK_US)
         if late == SET_BACK_ROWS:
-            self._start_anew(int(np.median(run)))
+            self._step(int(np.median(run)))
+            self.state.clock_us = None
         elif late < len(run) or self.final:
             self._take_late(late)
         else:
@@ -225,14 +227,18 @@ class _Run:
         self.refused.append((row, reason))
         self.done += 1
 
-    def _start_anew(self, to_us: int) -> None:
+    def _begin(self, settled: int) -> None:
+        self.state.epoch += 1
+        self.state.settled = settled
+        self.epochs.append((self.done, self.state.epoch, settled))
+
+    def _step(self, to_us: int) -> None:
         step_s = int(to_us - self._clock()) // _S
         minute = _minute(self._clock())
         detail = (
             f"the log's clock went {'on' if step_s > 0 else 'back'} by {abs(step_s)} s"
         )
         self.state.quality.append(Quality("clock-stepped", minute, detail))
-        self.state.clock_us = None
 
     def _clock(self) -> int:
         assert self.state.clock_us is not None

@@ -29,7 +29,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, isinf, log
 
 import numpy as np
 import polars as pl
@@ -157,6 +157,8 @@ def tsallis(spectrum: Spectrum, alpha: float) -> Floats:
     nats = _renyi_nats(spectrum, alpha)
     if alpha == 1:
         return nats
+    if isinf(alpha):
+        return np.where((nats > 0) & (alpha < 0), inf, 0.0)
     return np.asarray(np.expm1((1 - alpha) * nats) / (1 - alpha))
 
 
