@@ -1,0 +1,231 @@
+"""Run the benchmarks and print a table; exit 1 when a promise does not hold."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import torch
+
+from entropy_ids import pipeline
+from entropy_ids.config import Config
+from entropy_ids.features.catalog import default_columns
+from entropy_ids.types import EntropySeries
+
+ROUNDS = 3
+ROWS = 300_000
+FILE_ROWS = 150_000
+START = 1_700_000_040
+FIELDS = (
+    "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes "
+    "resp_bytes conn_state local_orig local_resp missed_bytes history orig_pkts "
+    "orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents"
+).split()
+TYPES = (
+    "time string addr port addr port enum string interval count count string bool bool "
+    "count string count count count count set[string]"
+).split()
+
+
+def write_log(path: Path, rows: int, start_s: float, span_s: float, seed: int) -> None:
+    """Write a conn.log of skewed synthetic traffic, about 130 B a row."""
+    rng = np.random.default_rng(seed)
+
+    def skewed(values: int, exponent: float) -> np.ndarray:
+        weights = 1 / np.arange(1, values + 1) ** exponent
+        return rng.choice(values, rows, p=weights / weights.sum())
+
+    def pick(values: str, weights: list[float] | None = None) -> pl.Series:
+        words = pl.Series(values.split())
+        return words.gather(rng.choice(len(words), rows, p=weights))
+
+    def address(net: int, host: np.ndarray) -> pl.Series:
+        text = [
+            f"{net}.{i >> 16 & 255}.{i >> 8 & 255}.{i & 255}" for i in range(200_000)
+        ]
+        return pl.Series(text).gather(host)
+
+    usual = rng.choice([53, 443, 80, 22, 25], rows)
+    source, target = skewed(20_000, 1.0), skewed(60_000, 0.9)
+    flag = pl.Series(["T", "F"])
+    table = pl.DataFrame(
+        [
+            pl.Series(
+                np.char.mod("%.6f", np.sort(start_s + span_s * rng.random(rows)))
+            ),
+            pl.Series([f"C{seed:05d}{i:012d}" for i in range(rows)]),
+            address(10, source),
+            pl.Series(rng.integers(1024, 65535, rows)),
+            address(93, target),
+            pl.Series(
+                np.where(rng.random(rows) < 0.9, usual, rng.integers(1, 65535, rows))
+            ),
+            pick("tcp udp icmp", [0.6, 0.37, 0.03]),
+            pick("- dns ssl http ssh smtp", [0.26, 0.3, 0.24, 0.1, 0.05, 0.05]),
+            pl.Series(np.char.mod("%.6f", rng.exponential(0.5, rows))),
+            pl.Series(rng.geometric(0.001, rows)),
+            pl.Series(rng.geometric(0.0005, rows)),
+            pick("SF S0 REJ RSTO S1 OTH", [0.7, 0.1, 0.08, 0.05, 0.04, 0.03]),
+            flag.gather(source % 2),
+            flag.gather(target % 2),
+            pl.Series(np.zeros(rows, int)),
+            pl.Series(["ShADadFf"] * rows),
+            pl.Series(rng.geometric(0.1, rows)),
+            pl.Series(rng.geometric(0.001, rows)),
+            pl.Series(rng.geometric(0.1, rows)),
+            pl.Series(rng.geometric(0.001, rows)),
+            pl.Series(["-"] * rows),
+        ]
+    )
+    header = [
+        "#separator \\x09",
+        "#set_separator\t,",
+        "#empty_field\t(empty)",
+        "#unset_field\t-",
+        "#path\tconn",
+        "#open\t2023-11-14-22-14-00",
+        "\t".join(["#fields", *FIELDS]),
+        "\t".join(["#types", *TYPES]),
+    ]
+    with path.open("wb") as out:
+        out.write(("\n".join(header) + "\n").encode())
+        table.write_csv(out, separator="\t", include_header=False, quote_style="never")
+
+
+def run(*arguments: str) -> tuple[float, float]:
+    """Run Python in a fresh process; give seconds and peak MB."""
+    before = time.perf_counter()
+    pid = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    if status:
+        raise SystemExit(f"{arguments} failed with status {status}")
+    return time.perf_counter() - before, usage.ru_maxrss / 1024
+
+
+def features(*logs: Path, out: Path) -> tuple[float, float]:
+    """Run the features command on logs, its report thrown away."""
+    code = "import sys; sys.stdout = open('/dev/null', 'w'); from entropy_ids.cli import main; main()"
+    return run("-c", code, "features", *map(str, logs), "-o", str(out))
+
+
+def speed(work: Path) -> dict[str, float]:
+    """Compare the way from log file to entropy matrix with the notebook's."""
+    log = work / "conn.log"
+    write_log(log, ROWS, START, 7200, seed=1)
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        ours.append(features(log, out=work / "ours.parquet")[0])
+        theirs.append(
+            run("-m", "tests.bench.rival", str(log), str(work / "theirs.csv"))[0]
+        )
+    _compare(work)
+    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    return {
+        "ours_s": statistics.median(ours),
+        "notebook_s": statistics.median(theirs),
+        "ratio": statistics.median(ratios),
+        "rows_per_s": ROWS / statistics.median(ours),
+    }
+
+
+def _compare(work: Path) -> None:
+    """Check that both gave the same matrix: speed of a wrong answer says nothing."""
+    ours = pd.read_parquet(work / "ours.parquet").set_index("minute")
+    theirs = pd.read_csv(work / "theirs.csv", index_col=0, parse_dates=True)
+    theirs.index = theirs.index.tz_localize("UTC")
+    names = [column.name for column in default_columns()]
+    pd.testing.assert_frame_equal(
+        ours[names],
+        theirs[names],
+        check_names=False,
+        check_freq=False,
+        rtol=1e-7,
+        atol=1e-7,
+        check_index_type=False,
+    )
+
+
+def memory(work: Path) -> dict[str, float]:
+    """Compare peak memory for 20 files with that for one."""
+    files = [
+        work / f"conn.{hour:02d}:00:00-{hour + 1:02d}:00:00.log" for hour in range(20)
+    ]
+    for hour, file in enumerate(files):
+        write_log(file, FILE_ROWS, START + 3600 * hour, 3600, seed=hour)
+    one = [features(files[0], out=work / "one.parquet")[1] for _ in range(ROUNDS)]
+    many = [features(*files, out=work / "many.parquet")[1] for _ in range(ROUNDS)]
+    one_mb, many_mb = statistics.median(one), statistics.median(many)
+    return {
+        "one_file_mb": one_mb,
+        "twenty_files_mb": many_mb,
+        "ratio": many_mb / one_mb,
+    }
+
+
+def training() -> dict[str, float]:
+    """Time the training of 28 days of default columns with default settings."""
+    rng = np.random.default_rng(1)
+    names = [column.name for column in default_columns()]
+    minutes = pd.date_range(
+        "2026-03-02", periods=28 * 1440, freq="min", tz="UTC", name="minute"
+    )
+    rhythm = np.sin(np.arange(len(minutes)) * 2 * np.pi / 1440)[:, None]
+    mixing = rng.normal(size=(12, len(names)))
+    hidden = rng.normal(size=(len(minutes), 12)).cumsum(axis=0) * 0.02
+    noise = rng.normal(size=(len(minutes), len(names)))
+    values = 4 + rhythm + np.tanh(hidden) @ mixing * 0.3 + noise * 0.3
+    series = EntropySeries(
+        pd.DataFrame(values, index=minutes, columns=names),
+        pd.Series("complete", index=minutes),
+        pd.Series(100, index=minutes),
+        pd.Series(0, index=minutes),
+    )
+    usual = pd.DataFrame({"feature": ["resp_p"], "value": ["80/tcp"], "share": [1.0]})
+    passes = []
+    before = time.perf_counter()
+    pipeline.train(
+        series,
+        usual,
+        Config({}),
+        "bench",
+        "lstm-autoencoder",
+        lambda done, most, loss: passes.append(done),
+    )
+    return {"training_s": time.perf_counter() - before, "passes": passes[-1]}
+
+
+PROMISES = {
+    "speed": ("ratio", 3.0, "at least"),
+    "memory": ("ratio", 1.2, "at most"),
+    "training": ("training_s", 240.0, "at most"),
+}
+
+
+def main() -> None:
+    """Measure, print, compare with what is promised."""
+    with tempfile.TemporaryDirectory() as name:
+        found = {"speed": speed(Path(name)), "memory": memory(Path(name))}
+    found["training"] = training()
+    out = sys.stdout.write
+    out(
+        json.dumps(
+            {"cpus": os.cpu_count(), "torch": torch.__version__, **found}, indent=1
+        )
+    )
+    out("\n\n| benchmark | figure | promised | found |\n|---|---|---|---|\n")
+    kept = True
+    for name, (figure, limit, side) in PROMISES.items():
+        value = found[name][figure]
+        kept &= value >= limit if side == "at least" else value <= limit
+        out(f"| {name} | {figure} | {side} {limit:g} | {value:.2f} |\n")
+    sys.exit(0 if kept else 1)
+
+
+if __name__ == "__main__":
+    main()

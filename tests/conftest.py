@@ -1,0 +1,33 @@
+"""What the tests share: the real logs, where there are any, and a reader of bytes."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entropy_ids.collector import Parsed
+from tests.zeek import read_conn
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real logs; tests that use it are marked ``shared``."""
+    name = os.environ.get("ENTROPY_IDS_SHARED_DATA")
+    if not name:
+        pytest.skip("ENTROPY_IDS_SHARED_DATA is not set, so there are no real logs.")
+    if not Path(name).is_dir():
+        pytest.skip(f"ENTROPY_IDS_SHARED_DATA names {name}, which is no directory.")
+    return Path(name)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Parsed]:
+    """Read bytes as if they were conn.log."""
+
+    def read_bytes(data: bytes, **how: int) -> Parsed:
+        path = tmp_path / "conn.log"
+        path.write_bytes(data)
+        return read_conn(path, **how)
+
+    return read_bytes

@@ -1,0 +1,415 @@
+"""Closing minutes: what each holds, when it closes, and what is known of it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import naive
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from naive import DAY_S, T0, S
+
+from entropy_ids.features.assembler import Assembler
+from entropy_ids.features.counting import add, count, with_direction
+from entropy_ids.types import BadRow, FlowBatch, Minutes
+
+CUTS = st.lists(st.integers(0, 400), max_size=12)
+
+
+def steady(minutes: Iterable[int], flows: int = 20) -> list[float]:
+    """Give ends, in seconds after `T0`, spread evenly over these minutes."""
+    return [60 * minute + i * 60 / flows for minute in minutes for i in range(flows)]
+
+
+def stream(ends_s: Iterable[float]) -> FlowBatch:
+    return naive.stream(round((T0 + end) * S) for end in ends_s)
+
+
+def run(ends_s: Iterable[float]) -> tuple[Assembler, pl.DataFrame]:
+    """Read one stream to its end; give the assembler and its index."""
+    assembler = Assembler()
+    return assembler, index(assembler.push("", stream(ends_s)) + assembler.finish())
+
+
+def index(closed: list[Minutes]) -> pl.DataFrame:
+    """Give all index rows, minutes counted from `T0` in minutes."""
+    everything = pl.concat([chunk.index for chunk in closed])
+    return everything.with_columns((pl.col("minute") - T0) // 60)
+
+
+def closed_by(chunks: list[Minutes]) -> list[int]:
+    return index(chunks)["minute"].to_list() if chunks else []
+
+
+def by_minute(table: pl.DataFrame, column: str) -> dict[int, object]:
+    return dict(table.select("minute", column).rows())
+
+
+def remarks(assembler: Assembler, kind: str) -> list[int]:
+    """Give the minutes that have a remark of that kind."""
+    return [(q.minute - T0) // 60 for q in assembler.quality if q.kind == kind]
+
+
+def told(assembler: Assembler, closed: list[Minutes]) -> dict[str, object]:
+    """Give all that an assembler said, in no order where none is promised."""
+    tables: dict[str, Counter] = {}
+    for chunk in closed:
+        epoch = chunk.index["epoch"][0]
+        for name, table in chunk.tables.items():
+            rows = table.with_columns(epoch=epoch).select(
+                sorted([*table.columns, "epoch"])
+            )
+            tables.setdefault(name, Counter()).update(rows.rows())
+    return {
+        "index": index(closed).rows() if closed else [],
+        "tables": tables,
+        "rows": Counter(row for chunk in closed for row in chunk.rows.rows()),
+        "quality": Counter(assembler.quality),
+        "bad": Counter(assembler.bad),
+        "account": assembler.account.as_dict(),
+    }
+
+
+def read(pieces: Iterable[tuple[str, FlowBatch]], **how: object) -> dict[str, object]:
+    """Push pieces in this order, and finish."""
+    assembler = Assembler(**how)
+    closed = [chunk for name, piece in pieces for chunk in assembler.push(name, piece)]
+    return told(assembler, closed + assembler.finish())
+
+
+# ---------------------------------------------------------------- closing
+
+
+def test_only_rows_close_minutes():
+    assembler = Assembler()
+    assert closed_by(assembler.push("", stream(steady(range(4))))) == [0, 1, 2]
+    assert closed_by(assembler.push("", stream([]))) == []
+    assert closed_by(assembler.push("", stream([239.9, 100]))) == []
+    assert closed_by(assembler.push("", stream([240]))) == [3]
+
+
+def test_first_row_beyond_a_minute_closes_it():
+    assembler = Assembler()
+    assembler.push("", stream(steady(range(4))))
+    [chunk] = assembler.push("", stream([239, 240]))
+    assert index([chunk]).select("minute", "flows").rows() == [(3, 21)]
+
+
+def test_nothing_closes_before_the_clock_has_settled():
+    assembler = Assembler()
+    assert assembler.push("", stream(steady(range(6), flows=10))) == []
+    assert closed_by(assembler.finish()) == list(range(6))
+
+
+def test_first_and_last_minute_are_partial():
+    _, table = run(steady(range(6)))
+    coverage = table["coverage"].to_list()
+    assert coverage[0] == coverage[-1] == "partial"
+    assert coverage[4] == "complete"
+
+
+def test_minutes_are_partial_until_the_clock_has_settled():
+    """The first 64 of 20 rows a minute reach into minute 3."""
+    _, table = run(steady(range(8)))
+    assert table["coverage"].to_list() == [
+        *["partial"] * 4,
+        *["complete"] * 3,
+        "partial",
+    ]
+
+
+def test_finish_of_nothing_closes_nothing():
+    assert Assembler().finish() == []
+
+
+def test_minutes_hold_the_counts_of_their_rows():
+    rows = [row for m in range(5) for row in naive.traffic(m, T0 + 60 * m, 30)]
+    assembler = Assembler(local_networks=["10.0.0.0/8"])
+    batch = naive.batch(rows)
+    found = told(assembler, assembler.push("", batch) + assembler.finish())
+    minutes = pl.Series("minute", [naive.end_of(r) // S // 60 * 60 for r in rows])
+    frame = with_direction(batch.frame.with_columns(minutes, epoch=0), ["10.0.0.0/8"])
+    for name, table in count(frame).items():
+        table = table.with_columns(epoch=pl.lit(0))
+        assert found["tables"][name] == Counter(
+            table.select(sorted(table.columns)).rows()
+        )
+
+
+def test_rows_name_every_connection_in_file_order():
+    assembler = Assembler()
+    batch = stream([*steady(range(5)), 100, 90, 301, 280])
+    closed = assembler.push("", batch) + assembler.finish()
+    rows = pl.concat([chunk.rows for chunk in closed])
+    assert rows["uid"].to_list() == batch.frame["uid"].to_list()
+    assert rows["minute"].to_list()[-4:] == [T0 + 240] * 2 + [T0 + 300] * 2
+    assert {"id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "proto"} < set(
+        rows.columns
+    )
+
+
+def test_only_the_tables_asked_for_are_counted():
+    assembler = Assembler(tables=("proto",))
+    [chunk] = assembler.push("", stream(steady(range(4))))
+    assert set(chunk.tables) == {"proto"}
+
+
+# ---------------------------------------------------------------- gaps
+
+
+def test_pause_of_10_minutes_is_zero_flows():
+    assembler, table = run(steady([*range(6), *range(16, 20)]))
+    assert set(by_minute(table, "flows").values()) == {0, 20}
+    pause = table.filter(pl.col("minute").is_between(6, 15))
+    assert set(pause["coverage"]) == {"complete"}
+    assert remarks(assembler, "gap") == []
+
+
+def test_gap_of_11_minutes_is_silence_with_a_remark():
+    assembler, table = run(steady([*range(6), *range(17, 20)]))
+    coverage = by_minute(table, "coverage")
+    silent = [minute for minute, mark in coverage.items() if mark == "silent"]
+    assert silent == list(range(6, 17))
+    assert (coverage[5], coverage[17]) == ("complete", "complete")
+    assert remarks(assembler, "gap") == [6]
+
+
+def test_every_minute_between_the_first_and_the_last_is_told_once():
+    _, table = run(steady([*range(6), 9, *range(30, 33), *range(40, 45)]))
+    assert table["minute"].to_list() == list(range(45))
+
+
+# ---------------------------------------------------------------- a stop of Zeek
+
+
+def stop(old: int, fresh: int, ended_s: float = 330.001) -> tuple[Assembler, object]:
+    """Give the coverage of minute 10, of which ``old`` rows ended long before it."""
+    ends = [*steady(range(10)), *[600.0] * fresh, *[600 - ended_s] * old]
+    assembler, table = run([*ends, *steady(range(11, 13))])
+    assert by_minute(table, "flows")[10] == old + fresh
+    return assembler, by_minute(table, "coverage")[10]
+
+
+def test_stop_of_zeek_is_a_flush_with_a_remark():
+    assembler, coverage = stop(old=80, fresh=20)
+    assert coverage == "flush"
+    assert remarks(assembler, "flush") == [10]
+
+
+@pytest.mark.parametrize(
+    ("old", "fresh", "coverage"),
+    [
+        (50, 49, "flush"),
+        (50, 50, "complete"),
+        (49, 20, "complete"),
+        (30, 20, "complete"),
+        (49, 1, "complete"),
+    ],
+)
+def test_flush_is_at_least_50_old_rows_and_more_than_half(old, fresh, coverage):
+    assert stop(old, fresh)[1] == coverage
+
+
+def test_rows_that_ended_330_s_before_the_minute_are_no_flush():
+    assert stop(old=80, fresh=20, ended_s=330)[1] == "complete"
+
+
+# ---------------------------------------------------------------- the clock steps
+
+
+def test_clock_set_back_closes_what_is_open_and_begins_an_epoch():
+    assembler = Assembler()
+    assembler.push("", stream(steady(range(200, 206))))
+    closed = assembler.push("", stream(steady(range(6))))
+    table = index(closed)
+    assert table["minute"].to_list() == [205, 0, 1, 2, 3, 4]
+    assert table["epoch"].to_list() == [0, 1, 1, 1, 1, 1]
+    assert remarks(assembler, "clock-stepped") == [205]
+
+
+def test_minutes_at_both_sides_of_a_step_are_partial():
+    _, table = run([*steady(range(200, 208)), *steady(range(8))])
+    coverage = {(e, m): mark for m, mark, _, e in table.rows()}
+    assert coverage[0, 206] == coverage[1, 4] == "complete"
+    assert coverage[0, 207] == coverage[1, 0] == coverage[1, 7] == "partial"
+
+
+def test_a_weeks_silence_begins_an_epoch_and_is_no_gap():
+    later = 8 * 24 * 60
+    assembler, table = run(steady([*range(6), *range(later, later + 6)]))
+    assert table["minute"].to_list() == [*range(6), *range(later, later + 6)]
+    assert table["epoch"].to_list() == [0] * 6 + [1] * 6
+    assert remarks(assembler, "gap") == []
+
+
+def test_chunks_are_ascending_and_of_one_epoch():
+    assembler = Assembler()
+    ends = [*steady(range(200, 208)), *steady(range(8))]
+    for chunk in assembler.push("", stream(ends)) + assembler.finish():
+        assert chunk.index["epoch"].n_unique() == 1
+        assert chunk.index["minute"].is_sorted()
+
+
+# ---------------------------------------------------------------- several loggers
+
+
+def two(*pushes: tuple[str, Iterable[float]]) -> tuple[Assembler, list[list[int]]]:
+    """Push to loggers a and b; give the minutes that each push closes."""
+    assembler = Assembler(streams=("a", "b"))
+    closed = [
+        closed_by(assembler.push(name, stream(ends_s))) for name, ends_s in pushes
+    ]
+    return assembler, closed
+
+
+def test_minutes_wait_for_both_loggers():
+    a, b = steady(range(10)), steady(range(5))
+    assert two(("a", a), ("b", b))[1] == [[], [0, 1, 2, 3]]
+
+
+def test_minutes_of_two_loggers_hold_the_flows_of_both():
+    assembler = Assembler(streams=("a", "b"))
+    closed = assembler.push("a", stream(steady(range(10), flows=20)))
+    closed += assembler.push("b", stream(steady(range(10), flows=30)))
+    assert set(index(closed)["flows"]) == {50}
+    assert sum(chunk.tables["talk"]["flows"].sum() for chunk in closed) == 9 * 50
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 9), st.integers(1, 60), st.lists(st.booleans(), min_size=9))
+def test_two_loggers_count_what_one_would_have_counted(seed, flows, sides):
+    rows = [r for m in range(6) for r in naive.traffic(seed + m, T0 + 60 * m, flows)]
+    whole = naive.batch(rows)
+    side = pl.Series((sides * len(rows))[: len(rows)], dtype=pl.Boolean)
+    pieces = [
+        ("a", FlowBatch(whole.frame.filter(side), whole.path)),
+        ("b", FlowBatch(whole.frame.filter(~side), whole.path)),
+    ]
+    one, both = read([("", whole)]), read(pieces, streams=("a", "b"))
+    assert both["tables"] == one["tables"]
+    assert both["rows"] == one["rows"]
+    assert [r[0::2] for r in both["index"]] == [r[0::2] for r in one["index"]]
+
+
+@settings(deadline=None, max_examples=20)
+@given(CUTS, CUTS, st.randoms(use_true_random=False))
+def test_loggers_may_be_read_in_any_interleaving(cuts_a, cuts_b, rng):
+    ends = steady(range(9)), [*steady(range(2, 5), 30), *steady(range(8, 20), 15)]
+    a, b = (
+        [(name, piece) for piece in naive.cut(stream(of), cuts)]
+        for name, of, cuts in zip("ab", ends, (cuts_a, cuts_b), strict=True)
+    )
+    turns = rng.sample("a" * len(a) + "b" * len(b), len(a) + len(b))
+    mixed = [{"a": a, "b": b}[turn].pop(0) for turn in turns]
+    ordered = [("a", stream(ends[0])), ("b", stream(ends[1]))]
+    assert read(mixed, streams=("a", "b")) == read(ordered, streams=("a", "b"))
+
+
+def test_behind_names_the_logger_with_the_lowest_clock():
+    assembler = two(("a", steady(range(5))), ("b", steady(range(9))))[0]
+    assert assembler.behind() == "a"
+    assembler.push("a", stream(steady(range(5, 10))))
+    assert assembler.behind() == "b"
+
+
+def test_behind_names_a_logger_that_was_not_read_yet():
+    assert two(("a", steady(range(5))))[0].behind() == "b"
+
+
+def test_behind_names_no_released_logger():
+    assembler = two(("a", steady(range(5))), ("b", steady(range(9))))[0]
+    assembler.release("a")
+    assert assembler.behind() == "b"
+
+
+def test_release_stops_the_waiting():
+    assembler, closed = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assert closed == [[], [0, 1, 2, 3]]
+    assert closed_by(assembler.release("a")) == [4, 5, 6, 7]
+
+
+def test_later_rows_of_a_dropped_logger_go_into_the_first_open_minute():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assembler.release("a")
+    assert assembler.push("a", stream(steady(range(5, 7)))) == []
+    table = index(assembler.push("b", stream(steady(range(9, 11)))))
+    assert by_minute(table, "flows") == {8: 60, 9: 20}
+
+
+def test_rows_that_a_dropped_logger_holds_are_taken_at_the_end():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assembler.release("a")
+    assembler.push("a", stream([1_000]))
+    assembler.finish()
+    assert assembler.account.counted == 5 * 20 + 9 * 20 + 1
+
+
+# ---------------------------------------------------------------- the account
+
+
+def test_row_from_the_future_is_quarantined_with_a_remark():
+    assembler, table = run([*steady(range(5)), 5_000, *steady(range(5, 7))])
+    assert assembler.account.quarantined == {"future": 1}
+    assert [(bad.file, bad.line) for bad in assembler.bad] == [("conn.log", 101)]
+    assert remarks(assembler, "future-rows") == [4]
+    assert table["minute"].to_list() == list(range(7))
+
+
+def test_stale_rows_are_quarantined():
+    assembler, table = run([*steady(range(5)), -2 * DAY_S, *steady(range(5, 7))])
+    assert assembler.account.quarantined == {"stale": 1}
+    assert set(table["flows"]) == {20}
+
+
+def test_bad_rows_enter_the_account_by_their_reasons():
+    assembler = Assembler()
+    bad = [BadRow("conn.log", line, "fields", "") for line in (3, 9)]
+    assembler.push("", stream(steady(range(5))), bad)
+    assembler.finish()
+    account = assembler.account
+    assert account.quarantined == {"fields": 2}
+    assert (account.rows, account.counted, account.balanced) == (102, 100, True)
+    assert assembler.bad == bad
+
+
+@settings(deadline=None, max_examples=40)
+@given(naive.histories(), CUTS)
+def test_account_of_random_histories_balances(ends, cuts):
+    pieces = [("", piece) for piece in naive.cut(naive.stream(ends), cuts)]
+    account = read(pieces)["account"]
+    assert account["rows"] == len(ends)
+    assert account["counted"] + sum(account["quarantined"].values()) == len(ends)
+
+
+# ---------------------------------------------------------------- histories
+
+
+@settings(deadline=None, max_examples=60)
+@given(naive.histories(), CUTS)
+def test_any_chunking_gives_the_same_minutes(ends, cuts):
+    whole = naive.stream(ends)
+    pieces = [("", piece) for piece in naive.cut(whole, cuts)]
+    assert read(pieces) == read([("", whole)])
+
+
+@settings(deadline=None, max_examples=60)
+@given(naive.histories())
+def test_minutes_of_random_histories_are_those_of_the_slow_clock(ends):
+    stamps = [stamp for stamp in naive.log_clock(ends)[0] if not stamp.refused]
+    flows = Counter((stamp.epoch, (stamp.minute - T0) // 60) for stamp in stamps)
+    expected = []
+    for epoch in sorted({epoch for epoch, _ in flows}):
+        seen = [minute for e, minute in flows if e == epoch]
+        between = range(min(seen), max(seen) + 1)
+        expected += [(minute, flows[epoch, minute]) for minute in between]
+    assembler = Assembler()
+    table = index(assembler.push("", naive.stream(ends)) + assembler.finish())
+    assert table.select("minute", "flows").rows() == expected
+
+
+def test_counts_of_closed_chunks_add_to_the_count_of_all():
+    assembler = Assembler()
+    closed = assembler.push("", stream(steady(range(9)))) + assembler.finish()
+    tables = add([chunk.tables for chunk in closed])
+    assert tables["talk"]["flows"].sum() == 9 * 20
