@@ -5,40 +5,25 @@ Modules that need the network library are imported by the commands that need the
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from entropy_ids import __version__, show
+from entropy_ids import __version__, console, show
 from entropy_ids.config import SETTINGS, Config, utc_minute
 from entropy_ids.errors import ConfigError, EntropyIdsError
 
 if TYPE_CHECKING:
-    from entropy_ids.collector import LogFile
     from entropy_ids.reading import Reading
-
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    r"""Run the command line and exit with its documented code."""
+    """Run the command line and exit with its documented code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(
@@ -63,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @click.version_option(__version__, prog_name="entropy-ids")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error, and log.")
 def cli(debug: bool) -> None:
-    r"""Find anomalies in Zeek conn logs by the entropies of their minutes.
+    """Find anomalies in Zeek conn logs by the entropies of their minutes.
 
     \b
     Exit codes: 0 done, 2 bad usage or configuration, 3 input missing or
@@ -132,34 +117,6 @@ def _reading(
     )
 
 
-@contextmanager
-def _bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal, nothing in a pipe."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-@contextmanager
-def _file_bar(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
-    done = 0
-    with _bar("reading logs", len(files)) as update:
-
-        def file_done(_: LogFile) -> None:
-            nonlocal done
-            done += 1
-            update(done)
-
-        yield file_done
-
-
 @cli.command()
 @_reads_logs
 @click.option(
@@ -179,7 +136,7 @@ def features(
     until: str | None,
     workers: int,
 ) -> None:
-    r"""Write minutes × entropy columns of conn logs as a table.
+    """Write minutes × entropy columns of conn logs as a table.
 
     \b
     Examples:
@@ -197,11 +154,13 @@ def features(
     config = Config.load(config_file, overrides)
     reading = _reading(config, since, until, workers)
     files = find_logs(logs)
-    with _file_bar(files) as file_done:
-        series, _, assembler = read_series(files, config, reading, file_done)
+    with console.file_bar(files) as file_done:
+        series, assembler = read_series(files, config, reading, file_done)
     write_series(series, output)
-    out.print(show.account(assembler.account, assembler.bad))
-    out.print(f"{len(series)} minutes × {series.values.shape[1]} columns: {output}")
+    console.out.print(show.account(assembler.account, assembler.bad))
+    console.out.print(
+        f"{len(series)} minutes × {series.values.shape[1]} columns: {output}"
+    )
 
 
 @cli.command()
@@ -227,7 +186,7 @@ def train(
     until: str | None,
     workers: int,
 ) -> None:
-    r"""Learn what is usual from conn logs, and write a profile.
+    """Learn what is usual from conn logs, and write a profile.
 
     Give whole days, best some weeks with weekends; what is attacked in them becomes
     usual, so leave such days out with --from and --to.
@@ -243,7 +202,7 @@ def train(
     config = Config.load(config_file, overrides)
     files = find_logs(logs)
     name = sensor or config["site.name"]
-    _train(
+    console.train(
         files,
         directory,
         name,
@@ -251,34 +210,6 @@ def train(
         detector,
         _reading(config, since, until, workers),
     )
-
-
-def _train(
-    files: list[LogFile],
-    directory: Path,
-    sensor: str,
-    config: Config,
-    detector: str,
-    reading: Reading,
-) -> None:
-    from entropy_ids import pipeline
-    from entropy_ids.reading import read_series
-
-    with _file_bar(files) as file_done:
-        series, usual, assembler = read_series(files, config, reading, file_done)
-    with _bar("training", config["training.epochs"]) as update:
-        trained = pipeline.train(
-            series,
-            usual,
-            config,
-            sensor,
-            detector,
-            lambda done, _most, _loss: update(done),
-        )
-    profile_hash = trained.profile.write(directory)
-    out.print(show.account(assembler.account, assembler.bad))
-    out.print(show.trained(trained.profile.manifest, trained.left_out))
-    out.print(f"profile {profile_hash}: {directory}")
 
 
 @cli.command()
@@ -308,7 +239,7 @@ def replay(
     until: str | None,
     workers: int,
 ) -> None:
-    r"""Judge archived conn logs by a profile; write and show the alarms.
+    """Judge archived conn logs by a profile; write and show the alarms.
 
     Writes alarms.jsonl, entropy_alarm.log (Zeek TSV), minutes.parquet, quality.jsonl
     and quarantine.jsonl.
@@ -322,41 +253,7 @@ def replay(
 
     config = Config.load(config_file, overrides)
     reading = _reading(config, since, until, workers)
-    _replay(find_logs(logs), directory, out_directory, sensor, config, reading)
-
-
-def _replay(
-    files: list[LogFile],
-    directory: Path,
-    out_directory: Path,
-    sensor: str | None,
-    config: Config,
-    reading: Reading,
-) -> None:
-    from entropy_ids import pipeline
-    from entropy_ids import replay as driver
-    from entropy_ids.profile.store import Profile
-
-    profile = Profile.read(directory)
-    pipeline.check_settings(profile, config)
-    with _file_bar(files) as file_done:
-        replayed = driver.replay(
-            files,
-            profile,
-            out_directory,
-            sensor=sensor or profile.manifest["sensor"],
-            quiet_minutes=config["incidents.quiet_minutes"],
-            reading=reading,
-            file_done=file_done,
-        )
-    out.print(show.alarms(replayed.incidents))
-    out.print(show.account(replayed.account, replayed.bad))
-    if replayed.quality:
-        out.print(show.quality(replayed.quality))
-    out.print(
-        f"{replayed.minutes} minutes, {replayed.scored} scored, "
-        f"{len(replayed.incidents)} incidents: {out_directory}"
-    )
+    console.replay(find_logs(logs), directory, out_directory, sensor, config, reading)
 
 
 @cli.command()
@@ -370,35 +267,14 @@ def _replay(
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
 @click.option("--attacks", is_flag=True, help="Two attacks on the last day.")
 def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> None:
-    r"""Generate an office's conn logs in Zeek's archive layout, and labels.csv.
+    """Generate an office's conn logs in Zeek's archive layout, and labels.csv.
 
     \b
     Examples:
       entropy-ids simulate /tmp/office --days 8 --attacks
     """
-    made = _simulate(directory, days, start, seed, attacks)
-    out.print(made)
-
-
-def _simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> str:
-    from entropy_ids import simulate as generator
-
-    try:
-        first = dt.date.fromisoformat(start)
-    except ValueError as problem:
-        raise ConfigError(
-            f"--start: expected a date such as 2026-03-02, found {start!r}"
-        ) from problem
-    with _bar("generating days", days) as update:
-        made = generator.simulate(
-            directory,
-            days=days,
-            start=first,
-            seed=seed,
-            attacks=attacks,
-            progress=lambda done, _: update(done),
-        )
-    return f"{made.rows} rows in {len(made.files)} files: {directory}"
+    made = console.simulate(directory, days, start, seed, attacks)
+    console.out.print(made)
 
 
 @cli.command()
@@ -415,7 +291,7 @@ def _simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) 
 def demo(
     directory: Path, seed: int, config_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
-    r"""Run the whole job on a generated office: seven days to train, one to replay.
+    """Run the whole job on a generated office: seven days to train, one to replay.
 
     \b
     Examples:
@@ -426,32 +302,32 @@ def demo(
 
     config = Config.load(config_file, overrides)
     logs, profile = directory / "logs", directory / "profile"
-    out.rule("1. generate eight days of an office, two attacks on the last")
-    out.print(_simulate(logs, 8, "2026-03-02", seed, True))
+    console.out.rule("1. generate eight days of an office, two attacks on the last")
+    console.out.print(console.simulate(logs, 8, "2026-03-02", seed, True))
     last_day = utc_minute("2026-03-09")
     files = find_logs([logs])
-    out.rule("2. learn what is usual from the first seven")
-    _train(
+    console.out.rule("2. learn what is usual from the first seven")
+    console.train(
         files, profile, "office", config, "lstm-autoencoder", Reading(2, until=last_day)
     )
-    out.rule("3. replay the last")
-    _replay(
+    console.out.rule("3. replay the last")
+    console.replay(
         files, profile, directory / "alarms", None, config, Reading(2, since=last_day)
     )
-    out.rule("4. what was injected")
-    out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
+    console.out.rule("4. what was injected")
+    console.out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
 
 
 @cli.group()
 def profile() -> None:
-    r"""Look at profiles."""
+    """Look at profiles."""
 
 
 @profile.command("show")
 @click.argument("directory", metavar="PROFILE", type=click.Path(path_type=Path))
 @click.option("--slot", help="Show the bounds of one slot, e.g. 'weekday 08'.")
 def profile_show(directory: Path, slot: str | None) -> None:
-    r"""Show what a profile was trained on, and its slots or one slot's bounds.
+    """Show what a profile was trained on, and its slots or one slot's bounds.
 
     \b
     Examples:
@@ -462,16 +338,16 @@ def profile_show(directory: Path, slot: str | None) -> None:
 
     stored = Profile.read(directory)
     if slot is None:
-        out.print(show.trained(stored.manifest, []))
-        out.print(show.slots(stored.bounds))
-        out.print(f"profile {stored.hash}: {directory}")
+        console.out.print(show.trained(stored.manifest, []))
+        console.out.print(show.slots(stored.bounds))
+        console.out.print(f"profile {stored.hash}: {directory}")
     else:
-        out.print(show.bounds(stored.bounds, slot))
+        console.out.print(show.bounds(stored.bounds, slot))
 
 
 @cli.group()
 def config() -> None:
-    r"""Look at settings."""
+    """Look at settings."""
 
 
 @config.command("show")
@@ -480,7 +356,7 @@ def config() -> None:
 def config_show(
     config_file: Path | None, overrides: tuple[str, ...], as_json: bool
 ) -> None:
-    r"""Show every setting: value, unit, reason.
+    """Show every setting: value, unit, reason.
 
     \b
     Examples:
@@ -491,4 +367,4 @@ def config_show(
     if as_json:
         click.echo(json.dumps({s.key: settings[s.key] for s in SETTINGS}, indent=1))
     else:
-        out.print(show.settings(settings))
+        console.out.print(show.settings(settings))

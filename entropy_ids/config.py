@@ -231,9 +231,9 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "reading.block_kib",
-        8192,
+        4096,
         "KiB",
-        "read at once; parsing is as fast as with the whole file",
+        "read at once; 8192 is no faster and takes 50 MB more",
         allowed=_between(1, 1 << 20),
     ),
 )

@@ -41,7 +41,7 @@ class Reading:
     """
 
     workers: int = 1
-    block_bytes: int = 8 << 20
+    block_bytes: int = 4 << 20
     since: int | None = None
     until: int | None = None
 
@@ -142,8 +142,14 @@ def read_series(
     config: Config,
     reading: Reading,
     file_done: FileDone | None = None,
-) -> tuple[EntropySeries, pd.DataFrame, Assembler]:
-    """Read logs into a series of all default columns, and the usual shares of values.
+    usual: Usual | None = None,
+) -> tuple[EntropySeries, Assembler]:
+    """Read logs into a series of all default columns.
+
+    Parameters
+    ----------
+    usual
+        When given, it counts the values of all minutes besides.
 
     Raises
     ------
@@ -151,17 +157,18 @@ def read_series(
         When no row could be counted.
     """
     assembler = assembler_of(config, logs)
-    measure, usual = measure_of(config), Usual()
+    measure = measure_of(config)
     parts = []
     for minutes in minutes_of(logs, assembler, reading, file_done):
         parts.append(measure(minutes))
-        usual.add(minutes)
+        if usual is not None:
+            usual.add(minutes)
     if not parts:
         raise InputError(
             f"expected rows in {len(logs)} conn logs, found none that could be counted "
             f"({assembler.account.as_dict()['quarantined']} quarantined)"
         )
-    return EntropySeries.concat(parts), usual.table(), assembler
+    return EntropySeries.concat(parts), assembler
 
 
 def write_series(series: EntropySeries, path: Path) -> None:

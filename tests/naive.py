@@ -4,6 +4,7 @@ A *row* is a dict with conn.log's own names; ``ts`` and ``duration`` are whole
 microseconds and None is Zeek's unset. `batch` turns rows into what the real code takes.
 """
 
+import itertools
 import math
 import random
 from collections import Counter, defaultdict
@@ -74,7 +75,7 @@ def cut(whole: FlowBatch, at: Iterable[int]) -> list[FlowBatch]:
     bounds = [0, *sorted(min(place, size) for place in at), size]
     return [
         FlowBatch(whole.frame[start:stop], whole.path)
-        for start, stop in zip(bounds, bounds[1:], strict=False)
+        for start, stop in itertools.pairwise(bounds)
     ]
 
 

@@ -1,5 +1,6 @@
 """Entropies against their definitions, on random, adversarial and real counts."""
 
+import itertools
 import math
 import random
 from pathlib import Path
@@ -123,9 +124,7 @@ def test_renyi_is_never_negative_and_falls_as_alpha_rises(counts):
     spectrum = Spectrum.single(counts)
     values = [renyi(spectrum, alpha)[0] for alpha in ALPHAS]
     assert min(values) >= 0
-    assert all(
-        low >= high - 1e-9 for low, high in zip(values, values[1:], strict=False)
-    )
+    assert all(low >= high - 1e-9 for low, high in itertools.pairwise(values))
 
 
 @settings(deadline=None)
@@ -150,7 +149,7 @@ def test_uniform_law_has_the_published_tsallis_entropies(alpha, value):
 def test_tsallis_rises_strictly_with_renyi(many, alpha):
     spectrum = Spectrum.of(segments_of(many))
     pairs = sorted(zip(renyi(spectrum, alpha), tsallis(spectrum, alpha), strict=True))
-    for (low_r, low_s), (high_r, high_s) in zip(pairs, pairs[1:], strict=False):
+    for (low_r, low_s), (high_r, high_s) in itertools.pairwise(pairs):
         assert low_s < high_s or high_r - low_r < 1e-9
 
 

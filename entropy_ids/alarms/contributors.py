@@ -21,7 +21,7 @@ EXCESS_SHARE = 0.5
 MOST_VALUES = 5
 MOST_UIDS = 100
 USUAL_VALUES = 1_000
-_COMPACT_ROWS = 500_000
+_COMPACT_ROWS = 200_000
 
 
 def _net(address: pl.Expr) -> pl.Expr:

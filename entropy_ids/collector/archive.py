@@ -7,6 +7,7 @@ the rows, because names carry local times that repeat when clocks go back.
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from entropy_ids.errors import InputError
 
 _PACKED = (".gz", ".zst")
 _DATE = r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d"
+_SHORT_DATE = r"\d\d-\d\d-\d\d_\d\d\.\d\d\.\d\d"
 _CONN = re.compile(
     rf"""conn(
         \.{_DATE}                                          # Zeek's own rotation
-      | -\d\d-\d\d-\d\d_\d\d\.\d\d\.\d\d                   # custom post-processor
+      | -{_SHORT_DATE}                                       # the same, no interval
+      | \.{_SHORT_DATE}-{_SHORT_DATE}                        # custom post-processor
       | \.\d\d[:.]\d\d[:.]\d\d-\d\d[:.]\d\d[:.]\d\d(-(?P<suffix>[\w.-]+?))?    # zeekctl
-      | __{_DATE}__{_DATE}__(\[?(?P<meta>[^\]]*)\]?)?      # zeek-archiver
+      | __{_DATE}__{_DATE}__(\[?(?P<meta>[^\]]*?)(__)?\]?)?      # zeek-archiver
     )?\.log(\.labeled)?(\.gz|\.zst)?""",
     re.VERBOSE,
 )
@@ -112,7 +115,13 @@ def _order(log: LogFile) -> tuple[bool, int, str]:
 
 def _expand(source: str) -> list[Path]:
     paths = [Path(source)]
-    if not paths[0].exists():
+    try:
+        there = paths[0].exists()
+    except OSError as err:
+        raise InputError(
+            f"{source}: expected a readable path, found: {err.strerror}"
+        ) from err
+    if not there:
         paths = [Path(name) for name in sorted(glob.glob(source, recursive=True))]
         paths = [path for path in paths if path.is_dir() or is_conn_name(path.name)]
     if not paths:
@@ -127,15 +136,20 @@ def _expand(source: str) -> list[Path]:
 
 
 def _conn_files(directory: Path) -> list[Path]:
+    def refuse(err: OSError) -> None:
+        raise err
+
     try:
-        found = sorted(
-            path
-            for path in directory.rglob("*")
-            if is_conn_name(path.name) and path.is_file()
-        )
+        paths = [
+            Path(folder, name)
+            for folder, _, names in os.walk(directory, onerror=refuse)
+            for name in names
+            if is_conn_name(name)
+        ]
+        found = sorted(path for path in paths if path.is_file())
     except OSError as err:
         raise InputError(
-            f"{directory}: expected a readable directory, found: {err.strerror}"
+            f"{err.filename}: expected a readable directory, found: {err.strerror}"
         ) from err
     if not found:
         raise InputError(

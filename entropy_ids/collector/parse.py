@@ -109,8 +109,10 @@ def _read_tsv(data: bytes, layout: Layout) -> pl.DataFrame:
         name: CONN[name].arrow if name in CONN else pa.string()
         for name in layout.fields
     }
-    if layout.ts_style == "iso":
+    if layout.ts_style in ("iso", None):
         types["ts"] = pa.string()
+    if data.count(b"\r") != data.count(b"\r\n"):  # Arrow would end a row there
+        raise pa.ArrowInvalid("a carriage return inside a line")
     table = pa_csv.read_csv(
         pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(column_names=list(layout.fields)),
@@ -131,8 +133,9 @@ def _read_tsv(data: bytes, layout: Layout) -> pl.DataFrame:
 
 def _read_json(data: bytes, layout: Layout) -> pl.DataFrame:
     columns = {name: column.arrow for name, column in CONN.items()}
-    if layout.ts_style == "iso":
+    if layout.ts_style in ("iso", None):
         columns["ts"] = pa.string()
+    data = _objects(data)
     renamed = {name.replace(".", "_"): name for name in CONN if "." in name}
     schema = pa.schema(
         columns
@@ -153,6 +156,23 @@ def _read_json(data: bytes, layout: Layout) -> pl.DataFrame:
     return _typed(frame.with_columns(stream=stream), layout)
 
 
+def _objects(data: bytes) -> bytes:
+    """Refuse what Arrow would read otherwise than line by line, or crash on.
+
+    It follows objects over line ends, stops at NUL, passes on bytes that are no UTF-8
+    and breaks down at a leading ``null``.
+    """
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    data = data.strip() if lines == 1 else data
+    first = data.startswith(b"{") + data.count(b"\n{")
+    last = data.count(b"}\n") + data.count(b"}\r\n") + data.endswith(b"}")
+    if not first == last == lines or b"\0" in data:
+        raise pa.ArrowInvalid("expected one object on the line, found other text")
+    if not data.isascii():
+        data.decode()
+    return data
+
+
 _READERS = {"tsv": _read_tsv, "json": _read_json}
 
 
@@ -161,6 +181,8 @@ def _typed(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     stamp = pl.col("ts")
     if layout.ts_style == "iso":
         microseconds = _iso_microseconds(stamp)
+    elif layout.ts_style is None:
+        microseconds = pl.lit(None, dtype=pl.Int64)
     else:
         scale = 1e3 if layout.ts_style == "millis" else 1e6
         microseconds = _whole(stamp * scale, _TS_LIMIT_S * 1e6)

@@ -188,6 +188,8 @@ def _column(values: pd.Series, name: str) -> pl.Series:
         values = values.astype(object).map(
             {"T": True, "F": False, True: True, False: False}
         )
+    elif kind.is_integer():
+        values = values.astype("Int64")  # a column with gaps arrives as float
     elif kind == pl.String:
         values = values.astype(object).where(values.notna() & (values != "-"), None)
     data = [None if pd.isna(value) else value for value in values]

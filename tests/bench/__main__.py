@@ -3,6 +3,7 @@
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -98,20 +99,30 @@ def write_log(path: Path, rows: int, start_s: float, span_s: float, seed: int) -
         table.write_csv(out, separator="\t", include_header=False, quote_style="never")
 
 
+_QUIETLY = """
+import atexit, os, re, sys
+from entropy_ids.cli import main
+sys.stdout = open(os.devnull, "w")
+peak = lambda: re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
+atexit.register(lambda: print(peak(), file=sys.stderr))
+main()
+"""
+
+
 def run(*arguments: str) -> tuple[float, float]:
-    """Run Python in a fresh process; give seconds and peak MB."""
+    """Run Python in a fresh process; give seconds and peak MB (0 if it told none)."""
     before = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ)
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise SystemExit(f"{arguments} failed with status {status}")
-    return time.perf_counter() - before, usage.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, text=True, check=True
+    )
+    last = done.stderr.split()[-1:]
+    peak_kb = int(last[0]) if last and last[0].isdigit() else 0
+    return time.perf_counter() - before, peak_kb / 1024
 
 
 def features(*logs: Path, out: Path) -> tuple[float, float]:
     """Run the features command on logs, its report thrown away."""
-    code = "import sys; sys.stdout = open('/dev/null', 'w'); from entropy_ids.cli import main; main()"
-    return run("-c", code, "features", *map(str, logs), "-o", str(out))
+    return run("-c", _QUIETLY, "features", *map(str, logs), "-o", str(out))
 
 
 def speed(work: Path) -> dict[str, float]:

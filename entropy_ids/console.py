@@ -1,0 +1,151 @@
+"""The jobs that the command line offers, with their progress bars and reports.
+
+Bars are shown on a terminal and left out in a pipe. The network library is imported by
+the jobs that need it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from entropy_ids import show
+from entropy_ids.config import Config
+from entropy_ids.errors import ConfigError
+
+if TYPE_CHECKING:
+    from entropy_ids.collector import LogFile
+    from entropy_ids.reading import Reading
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, nothing in a pipe."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def file_bar(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
+    """Show how many files are read."""
+    done = 0
+    with bar("reading logs", len(files)) as update:
+
+        def file_done(_: LogFile) -> None:
+            nonlocal done
+            done += 1
+            update(done)
+
+        yield file_done
+
+
+def train(
+    files: list[LogFile],
+    directory: Path,
+    sensor: str,
+    config: Config,
+    detector: str,
+    reading: Reading,
+) -> None:
+    """Train on logs, write the profile, and say what was learned."""
+    from entropy_ids import pipeline
+    from entropy_ids.alarms.contributors import Usual
+    from entropy_ids.reading import read_series
+
+    usual = Usual()
+    with file_bar(files) as file_done:
+        series, assembler = read_series(files, config, reading, file_done, usual)
+    with bar("training", config["training.epochs"]) as update:
+        trained = pipeline.train(
+            series,
+            usual.table(),
+            config,
+            sensor,
+            detector,
+            lambda done, _most, _loss: update(done),
+        )
+    profile_hash = trained.profile.write(directory)
+    out.print(show.account(assembler.account, assembler.bad))
+    out.print(show.trained(trained.profile.manifest, trained.left_out))
+    out.print(f"profile {profile_hash}: {directory}")
+
+
+def replay(
+    files: list[LogFile],
+    directory: Path,
+    out_directory: Path,
+    sensor: str | None,
+    config: Config,
+    reading: Reading,
+) -> None:
+    """Replay logs against a profile, and show the incidents."""
+    from entropy_ids import pipeline
+    from entropy_ids import replay as driver
+    from entropy_ids.profile.store import Profile
+
+    profile = Profile.read(directory)
+    pipeline.check_settings(profile, config)
+    with file_bar(files) as file_done:
+        replayed = driver.replay(
+            files,
+            profile,
+            out_directory,
+            sensor=sensor or profile.manifest["sensor"],
+            quiet_minutes=config["incidents.quiet_minutes"],
+            reading=reading,
+            file_done=file_done,
+        )
+    out.print(show.alarms(replayed.incidents))
+    out.print(show.account(replayed.account, replayed.bad))
+    if replayed.quality:
+        out.print(show.quality(replayed.quality))
+    out.print(
+        f"{replayed.minutes} minutes, {replayed.scored} scored, "
+        f"{len(replayed.incidents)} incidents: {out_directory}"
+    )
+
+
+def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> str:
+    """Generate logs; say how many."""
+    from entropy_ids import simulate as generator
+
+    try:
+        first = dt.date.fromisoformat(start)
+    except ValueError as problem:
+        raise ConfigError(
+            f"--start: expected a date such as 2026-03-02, found {start!r}"
+        ) from problem
+    with bar("generating days", days) as update:
+        made = generator.simulate(
+            directory,
+            days=days,
+            start=first,
+            seed=seed,
+            attacks=attacks,
+            progress=lambda done, _: update(done),
+        )
+    return f"{made.rows} rows in {len(made.files)} files: {directory}"
