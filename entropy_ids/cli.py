@@ -16,7 +16,7 @@ import click
 
 from entropy_ids import __version__, console, show
 from entropy_ids.config import SETTINGS, Config, utc_minute
-from entropy_ids.errors import ConfigError, EntropyIdsError
+from entropy_ids.errors import ConfigError, EntropyIdsError, InputError
 
 if TYPE_CHECKING:
     from entropy_ids.reading import Reading
@@ -42,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as problem:
+        if "--debug" in arguments:
+            raise
+        where = show.safe(str(problem.filename or "a file"))
+        click.echo(f"entropy-ids: {where}: {problem.strerror or problem}", err=True)
+        sys.exit(InputError.exit_code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

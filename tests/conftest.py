@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from zeek import read_conn
 
 from entropy_ids.collector import Parsed
-from tests.zeek import read_conn
 
 
 @pytest.fixture(scope="session")

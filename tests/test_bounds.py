@@ -244,7 +244,7 @@ def test_the_column_furthest_out_comes_first():
     names = ("orig_h.all.renyi.1", "resp_h.all.renyi.1", "orig_p.all.renyi.1")
     rows = [(slot, name, 0.0, 1.0) for slot in range(SLOTS) for name in names]
     bounds = Bounds(pd.DataFrame(rows, columns=["slot", "column", "low", "high"]), 1.0)
-    found = bounds.deviations(np.array([1.5, 9.0, -4.0]), 0)
+    found = bounds.deviations(np.array([1.5, 9.0, -0.8]), 0)
     assert [d.feature for d in found] == ["resp_h", "orig_p", "orig_h"]
 
 
@@ -313,6 +313,18 @@ def test_orders_below_zero_or_that_disagree_give_no_sign(raw):
 )
 def test_the_volume_invariant_form_wins_where_it_is_known(raw, invariant, sign):
     assert sign_of(raw, invariant) == sign
+
+
+@pytest.mark.parametrize("last", ["renyi", "rarefied"])
+def test_the_volume_invariant_form_wins_wherever_its_columns_stand(last):
+    given = dict.fromkeys(INVARIANT, "in") | dict.fromkeys(RAW[3:], "concentrated")
+    ordered = sorted(given, key=lambda name: last in name)
+    assert signs_of({name: given[name] for name in ordered}) == {}
+
+
+def test_only_the_orders_of_the_volume_invariant_form_are_asked():
+    given = {"service.all.rarefied.1": "concentrated", "service.all.renyi.2": "in"}
+    assert signs_of(given) == {("service", "all"): "concentrated"}
 
 
 def test_the_raw_form_decides_where_the_volume_invariant_one_is_unknown():

@@ -5,11 +5,11 @@ import signal
 from contextlib import contextmanager
 
 import pytest
+from zeek import T0, conn, header, json_rows, tsv, write, write_conn
 
 from entropy_ids.collector import find_logs
 from entropy_ids.collector.archive import is_conn_name, stream_of
 from entropy_ids.errors import InputError
-from tests.zeek import T0, conn, header, json_rows, tsv, write, write_conn
 
 SUPERVISED = "conn__2026-11-22-10-00-00__2026-11-22-11-00-00__"
 STREAMS = {

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from isal import igzip
 from polars.testing import assert_frame_equal
+from zeek import COLUMNS, conn, header, json_rows, read_conn, tsv, tsv_rows, write
 
 from entropy_ids.collector import segments
 from entropy_ids.collector.segments import LINE_BYTES
 from entropy_ids.errors import InputError
-from tests.zeek import COLUMNS, conn, header, json_rows, read_conn, tsv, tsv_rows, write
 
 WHOLE = 1 << 23
 ROWS = [conn(n) for n in range(1, 10)]

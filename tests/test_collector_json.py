@@ -6,10 +6,10 @@ import sys
 
 import pytest
 from polars.testing import assert_frame_equal
+from zeek import conn, json_rows, tsv, write
 
 from entropy_ids.collector.segments import LINE_BYTES
 from entropy_ids.errors import InputError
-from tests.zeek import conn, json_rows, tsv, write
 
 ROWS = [
     conn(1),

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 from polars.testing import assert_frame_equal
+from zeek import T0, conn, tsv, write_conn
 
 from entropy_ids.collector import from_pandas
 from entropy_ids.collector.schema import KEPT, REQUIRED
 from entropy_ids.errors import InputError
-from tests.zeek import T0, conn, tsv, write_conn
 
 FULL = [conn(1), conn(2, local_orig=False, duration=8e-06), conn(3, proto="udp")]
 OPTIONAL = dict.fromkeys(name for name in KEPT if name not in REQUIRED)

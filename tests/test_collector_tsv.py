@@ -2,10 +2,7 @@
 
 import pytest
 from polars.testing import assert_frame_equal
-
-from entropy_ids.collector.segments import LINE_BYTES
-from entropy_ids.errors import InputError
-from tests.zeek import (
+from zeek import (
     COLUMNS,
     HEADER_LINES,
     VINTAGES,
@@ -15,6 +12,9 @@ from tests.zeek import (
     tsv,
     tsv_rows,
 )
+
+from entropy_ids.collector.segments import LINE_BYTES
+from entropy_ids.errors import InputError
 
 ROWS = [conn(1), conn(2, service=None, duration=None), conn(3, proto="udp")]
 FIRST = HEADER_LINES + 1

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from zeek import HEADER_LINES, T0, conn, json_rows, tsv
 
 from entropy_ids.collector.schema import end_us
-from tests.zeek import HEADER_LINES, T0, conn, json_rows, tsv
 
 DAY_END = 1_713_743_999  # 2024-04-21 23:59:59 UTC
 SECOND = HEADER_LINES + 2

@@ -106,7 +106,7 @@ def test_a_setting_that_is_like_no_other_points_to_the_list():
         "judging.k=true",
         "judging.k=wide",
         "training.epochs=2.0",
-        "training.epochs=false",
+        "training.epochs=true",
         "training.epochs=[1]",
         "site.name=5",
         "site.weekend=Sat",

@@ -111,6 +111,7 @@ def test_scoring_twice_gives_the_same_and_leaves_the_input_alone(fitted, mixed):
 
 def test_fitting_leaves_its_input_and_torchs_random_numbers_alone(fitted):
     series = make.covered(make.series(80, unknown=0.05), {0: "partial"})
+    torch.manual_seed(12_345)
     kept, state = make.copied(series), torch.get_rng_state()
     detector(fitted.detector.name).fit(series)
     assert series.values.equals(kept.values)
@@ -184,6 +185,14 @@ def test_what_surrounds_a_minute_outside_its_window_changes_nothing(fitted):
     one, two = fitted.detector.score(series), fitted.detector.score(other)
     stretch = slice(70 + WINDOW - 1, 81)
     assert same_bits(one.score.iloc[stretch], two.score.iloc[stretch])
+
+
+def test_values_of_a_minute_that_is_not_whole_change_nothing(fitted):
+    marks = {30: "partial", 40: "flush", 41: "silent"}
+    series = make.covered(make.series(80, seed=6), marks)
+    other = make.copied(series)
+    other.values.iloc[list(marks)] = 1e3
+    assert same_scores(fitted.detector.score(series), fitted.detector.score(other))
 
 
 def other_columns(series: EntropySeries) -> dict[str, pd.DataFrame]:

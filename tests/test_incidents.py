@@ -413,7 +413,8 @@ def test_an_id_follows_from_sensor_first_minute_and_opening_key():
     usual = id_of()
     others = [id_of(T0 + 60), id_of(sensor="annex"), id_of(**who("10.0.0.2"))]
     others += [id_of(**who("10.0.0.1", feature="resp_h")), id_of(contributors=())]
-    assert len({usual, *others}) == 6
+    others += [id_of(contributors=(make.contributor(direction="inbound"),))]
+    assert len({usual, *others}) == 7
 
 
 def test_an_id_does_not_follow_from_anything_else():

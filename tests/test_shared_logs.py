@@ -5,11 +5,11 @@ import json
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from zeek import read_conn
 
 from entropy_ids.collector import Parsed, find_logs
 from entropy_ids.errors import InputError
 from entropy_ids.types import FlowBatch
-from tests.zeek import read_conn
 
 pytestmark = pytest.mark.shared
 

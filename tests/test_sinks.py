@@ -247,6 +247,16 @@ def test_a_deviation_and_a_contributor_have_the_fields_that_the_design_names():
     assert set(row["contributors"][0]) == set(told.split())
 
 
+def test_numbers_are_written_with_six_digits(tmp_path):
+    values = {"score": 1.23456789, "threshold": 1.23456789e-9}
+    deviation = make.deviation(value=2 / 3, r=-123456.789)
+    jsonl, zeek = written(tmp_path, make.alarm(**values, deviations=(deviation,)))
+    for row in (json.loads(jsonl[0]), parsed(read_zeek(zeek)[0])):
+        assert (row["score"], row["threshold"]) == (1.23457, 1.23457e-09)
+        assert row["deviations"][0]["value"] == 0.666667
+        assert row["deviations"][0]["r"] == -123457.0
+
+
 def test_revisions_are_appended_in_the_order_in_which_they_come(tmp_path):
     files = AlarmFiles(tmp_path, OPENED)
     for revision in (1, 2, 3):

@@ -107,6 +107,12 @@ def test_the_same_content_gives_the_same_bytes_and_hash(tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+def test_the_order_of_the_manifest_is_no_content(tmp_path):
+    turned = profile()
+    object.__setattr__(turned, "manifest", dict(reversed(turned.manifest.items())))
+    assert turned.write(tmp_path / "a") == profile().write(tmp_path / "b")
+
+
 def test_other_content_gives_another_hash(tmp_path):
     hashes = {
         profile().write(tmp_path / "a"),
