@@ -81,7 +81,9 @@ class Calendar:
         off = np.isin(local.day_of_week, days_off)
         if self.holidays:
             dates = local.strftime("%Y-%m-%d")
-            off |= np.isin(dates, self.holidays)
+            off |= np.isin(
+                dates, [str(dt.date.fromisoformat(d)) for d in self.holidays]
+            )
         return np.asarray(local.hour, np.int64) + HOURS * off
 
     @staticmethod

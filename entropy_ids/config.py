@@ -320,7 +320,7 @@ def _literal(text: str) -> Any:
     """Read a value as TOML would; anything else is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -332,7 +332,7 @@ def _checked(key: str, value: Any, where: str) -> Any:
     setting = _BY_KEY[key]
     kind = type(setting.default)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 2**63 else str(value)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ConfigError(
             f"{where}: {key}: expected {_KINDS[kind]}, found {value!r} "
@@ -360,6 +360,9 @@ def _check_items(key: str, items: list[Any], where: str) -> None:
             )
 
 
+_FARTHEST_S = 1e11  # the year 5138
+
+
 def utc_minute(text: str) -> int:
     """Read a UTC time, ISO 8601 or epoch seconds, down to its minute.
 
@@ -384,4 +387,9 @@ def utc_minute(text: str) -> int:
                 f"expected a UTC time such as 2024-04-21T07:25 or epoch seconds, found "
                 f"{text!r}"
             ) from err
+    if not abs(stamp) < _FARTHEST_S:
+        raise ConfigError(
+            f"expected a UTC time such as 2024-04-21T07:25 or epoch seconds, found "
+            f"{text!r}"
+        )
     return int(stamp // MINUTE_S * MINUTE_S)

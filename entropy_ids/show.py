@@ -67,7 +67,7 @@ def account(rows: Account, bad: Sequence[BadRow]) -> Text:
         + (f" + outside the range {rows.outside}" if rows.outside else "")
     ]
     lines += [
-        f"  {row.file}:{row.line}: {safe(row.detail)}; row skipped"
+        safe(f"  {row.file}:{row.line}: {row.detail}; row skipped")
         for row in bad[:MOST_LINES]
     ]
     if len(bad) > MOST_LINES:
@@ -141,11 +141,15 @@ def bounds(table: pd.DataFrame, slot: str) -> Table:
             str(row.column),
             str(row.n),
             f"{row.low:.3f}",
-            f"{row.low_minute:%Y-%m-%d %H:%M}",
+            _stamp(row.low_minute),
             f"{row.high:.3f}",
-            f"{row.high_minute:%Y-%m-%d %H:%M}",
+            _stamp(row.high_minute),
         )
     return shown
+
+
+def _stamp(minute: Any) -> str:
+    return "-" if pd.isna(minute) else f"{minute:%Y-%m-%d %H:%M}"
 
 
 def settings(config: Config) -> Table:

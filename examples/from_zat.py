@@ -13,6 +13,7 @@ from entropy_ids.features import entropy_series
 
 
 def main(path: str) -> pd.DataFrame:
+    """Give two entropies of the three busiest minutes."""
     table = LogToDataFrame().create_dataframe(path)
     series = entropy_series(from_pandas(table))
     busiest = series.flows.nlargest(3).index

@@ -236,5 +236,5 @@ def test_directions_of_no_rows_are_none():
     "network", ["10.0.0.1/8", "10.0.0.0/33", "office", "", "2001:db8::/129"]
 )
 def test_wrong_network_is_a_configuration_error(network):
-    with pytest.raises(ConfigError, match="site.local_networks"):
+    with pytest.raises(ConfigError, match=r"site\.local_networks"):
         seen((network,))

@@ -27,7 +27,7 @@ _COMPACT_ROWS = 200_000
 def _net(address: pl.Expr) -> pl.Expr:
     """Give an address's network: IPv4 /16, IPv6 /32."""
     v4 = address.str.extract(r"^(\d+\.\d+)\.")
-    v6 = address.str.extract(r"^([0-9A-Fa-f]*:[0-9A-Fa-f]*)")
+    v6 = address.str.extract(r"^([0-9A-Fa-f]*(?::[0-9A-Fa-f]+)?)(?::)")
     return pl.coalesce(v4 + ".0.0/16", v6 + "::/32", address)
 
 
@@ -106,17 +106,19 @@ def contributors(
         for feature, value, share in zip(*usual.to_dict("list").values(), strict=True)
     }
     found: list[Contributor] = []
+    explained = False
     for name in names:
-        if name == "orig_net" and _enough(found):
+        if name == "orig_net" and explained:
             continue
-        found += _excessive(name, _values(tables, name), shares)
+        more, explained = _excessive(name, _values(tables, name), shares)
+        found += more
     return tuple(found)
 
 
 def _excessive(
     feature: str, counts: pl.DataFrame, shares: Mapping[tuple[str, str], float]
-) -> list[Contributor]:
-    """Give the values that make up half of what there is too much of, at most five."""
+) -> tuple[list[Contributor], bool]:
+    """Give the values that make up half of the excess, at most five, and if they do."""
     total = int(counts["flows"].sum())
     found = [
         Contributor(feature, "all", value, flows, flows / total, usual)
@@ -129,13 +131,8 @@ def _excessive(
     for place, contributor in enumerate(found[:MOST_VALUES]):
         left -= excess(contributor)
         if left <= 0:
-            return found[: place + 1]
-    return found[:MOST_VALUES]
-
-
-def _enough(sources: list[Contributor]) -> bool:
-    """Tell whether single addresses explain the minute, so that networks need not."""
-    return len(sources) < MOST_VALUES
+            return found[: place + 1], True
+    return found[:MOST_VALUES], not found
 
 
 def excess(contributor: Contributor) -> float:

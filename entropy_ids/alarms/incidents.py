@@ -116,9 +116,14 @@ class Incidents:
 
     def step(self, minute: int, verdict: Verdict | None) -> list[Alarm]:
         """Take a closed minute, anomalous or not; give the revisions that it makes."""
-        alarms = self._close_quiet(minute)
-        if verdict is None:
-            return alarms
+        alarms = self._close(minute - self.quiet_minutes * MINUTE_S, minute)
+        if verdict is not None:
+            alarms += self._take(verdict)
+        return alarms + self._close(
+            minute - (self.quiet_minutes - 1) * MINUTE_S, minute
+        )
+
+    def _take(self, verdict: Verdict) -> list[Alarm]:
         incident = next((i for i in self._open if i.takes(verdict)), None)
         if incident is None:
             incident = self._begin(verdict)
@@ -126,12 +131,11 @@ class Incidents:
             incident.add(verdict)
         alarm = self._alarm(incident, "update" if incident.said else "open")
         if incident.said is None or _key(alarm) != _key(incident.said):
-            alarms.append(self._say(incident, alarm))
-        return alarms
+            return [self._say(incident, alarm)]
+        return []
 
-    def _close_quiet(self, minute: int) -> list[Alarm]:
-        """Close what has been quiet long enough, or lies ahead of a clock set back."""
-        limit = minute - (self.quiet_minutes - 1) * MINUTE_S
+    def _close(self, limit: int, minute: int) -> list[Alarm]:
+        """Close what ended by ``limit``, or lies ahead of a clock set back."""
         over = [i for i in self._open if i.end <= limit or i.start > minute]
         self._open = [incident for incident in self._open if incident not in over]
         return [self._say(i, self._alarm(i, "closed")) for i in over]

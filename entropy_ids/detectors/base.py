@@ -16,11 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from entropy_ids.calendar import Calendar
+from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors
 from entropy_ids.detectors.training import Progress, Training
 from entropy_ids.errors import InputError, ProfileError
 from entropy_ids.types import MINUTE_S, EntropySeries, Scores
+
+_LEAST_SEQUENCES = 3  # a covariance needs more than one residual to be left
 
 
 class SeriesDetector(ABC):
@@ -94,7 +96,7 @@ class SeriesDetector(ABC):
         self.columns = list(series.values.columns)
         whole = series.complete.to_numpy()
         ends = _ends(series, self.window)
-        if not len(ends):
+        if len(ends) < _LEAST_SEQUENCES:
             raise InputError(
                 f"expected at least {self.window} consecutive minutes to train on, "
                 f"found {int(whole.sum())} whole ones of {len(series)}; read more logs"
@@ -163,10 +165,13 @@ class SeriesDetector(ABC):
         """
         size = len(columns)
         shapes = {name: value.shape for name, value in residual.items()}
-        wanted = {"center": (size,), "scale": (size,), "mean": (size,)}
-        if any(
-            shapes.get(name) != shape for name, shape in wanted.items()
-        ) or shapes.get("covariance") != (size, size):
+        wanted: dict[str, tuple[int, ...]] = {
+            "center": (size,),
+            "scale": (size,),
+            "mean": (size,),
+        }
+        wanted |= {"slot_center": (SLOTS, size), "covariance": (size, size)}
+        if any(shapes.get(name) != shape for name, shape in wanted.items()):
             raise ProfileError(
                 f"residual.safetensors: expected tensors for {size} columns, found "
                 f"{shapes}; the profile is damaged, train anew"

@@ -76,8 +76,13 @@ class Scaler:
         """Fit on minutes × columns that are all known to be whole."""
         names = list(values.columns)
         data = _flat(values, names)
-        low, center, high = np.nanquantile(data, (0.25, 0.5, 0.75), axis=0)
-        spread = np.nanstd(data, axis=0)
+        seen = ~np.isnan(data).all(axis=0)
+        low, center, high, spread = np.zeros((4, len(names)))
+        some = data[:, seen]
+        low[seen], center[seen], high[seen] = np.nanquantile(
+            some, (0.25, 0.5, 0.75), axis=0
+        )
+        spread[seen] = np.nanstd(some, axis=0)
         scale = np.maximum((high - low) / _IQR_TO_STD, 0.1 * spread)
         least = np.array([Column.named(name).resolution for name in names])
         scale = np.maximum(scale, least)
@@ -119,7 +124,7 @@ def _mahalanobis(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
 
 def _mean_square(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
     squares = residual**2
-    return float(squares.mean()), squares
+    return float(squares.mean()), squares  # not centred: the paper's error
 
 
 def _largest(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
@@ -161,7 +166,9 @@ class Joint:
 
         Variances are scaled up by the share of minutes that a column was known in.
         """
+        residuals = residuals[~np.isnan(residuals).all(axis=1)]
         known = ~np.isnan(residuals)
+        seen = known.any(axis=0)
         filled = np.where(known, residuals, 0.0)
         spread = np.median(np.abs(filled), axis=0) + filled.std(axis=0) + 1e-9
         error = ((filled / spread) ** 2).mean(axis=1)
@@ -169,7 +176,9 @@ class Joint:
         for share in _OUTLIERS:
             low = error <= np.quantile(error, 1 - share)
             with threadpool_limits(1):
-                covariance = np.asarray(LedoitWolf().fit(filled[low]).covariance_)
+                shrunk = LedoitWolf().fit(filled[low][:, seen]).covariance_
+            covariance = np.eye(filled.shape[1])
+            covariance[np.ix_(seen, seen)] = shrunk
             rare = 1 / np.sqrt(np.maximum(known[low].mean(axis=0), 1e-3))
             covariance = covariance * rare[:, None] * rare[None, :]
             mean = filled[low].mean(axis=0) * rare**2
@@ -198,11 +207,11 @@ class Joint:
         return scores, shares
 
     def whiten(self, residual: Floats) -> tuple[Floats, Floats]:
-        """Give the known residuals less their mean, raw and whitened (ZCA)."""
+        """Give the known residuals, raw, and less their mean and whitened (ZCA)."""
         known = ~np.isnan(residual)
         centered = residual[known] - self.mean[known]
         # elementwise product and numpy's own sum: no library that splits by threads
-        return centered, (self._whitener(known) * centered).sum(axis=1)
+        return residual[known], (self._whitener(known) * centered).sum(axis=1)
 
     def _whitener(self, known: NDArray[np.bool_]) -> Floats:
         key = np.packbits(known).tobytes()

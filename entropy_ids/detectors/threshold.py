@@ -35,5 +35,5 @@ def top_percent(scores: pd.Series[float], percent: float) -> float:
             "expected scored minutes to set a threshold by, found none; "
             "train on more consecutive minutes"
         )
-    above = int(len(known) * percent / 100)
+    above = int(len(known) * percent / 100 + 1e-9)
     return float(known[len(known) - 1 - min(above, len(known) - 1)])

@@ -1,4 +1,4 @@
-"""Count and measure: flow batches become minutes of integer counts, and entropy series."""
+"""Count and measure: flow batches become minutes of counts, and entropy series."""
 
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.features.catalog import Column, default_columns
@@ -38,8 +38,8 @@ def entropy_series(
     ...     "ts": [60.0, 61.0, 62.0, 63.0], "id.orig_h": ["10.0.0.1"] * 4,
     ...     "id.orig_p": [1, 2, 3, 4], "id.resp_h": ["10.0.0.2"] * 4,
     ...     "id.resp_p": [80, 80, 443, 22], "proto": ["tcp"] * 4})
-    >>> series = entropy_series(from_pandas(table), [Column.named("resp_p.all.renyi.1")])
-    >>> series.values.iloc[0].to_dict()
+    >>> port = Column.named("resp_p.all.renyi.1")
+    >>> entropy_series(from_pandas(table), [port]).values.iloc[0].to_dict()
     {'resp_p.all.renyi.1': 1.5}
     """
     assembler = Assembler()

@@ -72,11 +72,12 @@ def count(
     total = pl.col("orig_bytes").fill_null(0) + pl.col("resp_bytes").fill_null(0)
     milliseconds = pl.col("duration").cast(pl.Int64) // _MS
     binned = {name: log2_bin(pl.col(name)) for name in _BINNED}
-    frame = frame.with_columns(bytes=total, duration=log2_bin(milliseconds), **binned)
-    return {name: _count(frame, name) for name in names}
+    rows = frame.with_columns(bytes=total, duration=log2_bin(milliseconds), **binned)
+    plans = {name: _count(rows.lazy(), name) for name in names}
+    return dict(zip(plans, pl.collect_all(plans.values()), strict=True))
 
 
-def _count(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+def _count(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     sums = [pl.len().cast(pl.Int64).alias("flows")]
     if name == "talk":
         sums.append(pl.col("bytes").sum())

@@ -65,19 +65,29 @@ class Spectrum:
     @staticmethod
     def of(counts: pl.DataFrame) -> Spectrum:
         """Build from columns ``minute``, ``direction`` and ``c``, one row per value."""
-        table = (
+        return Spectrum.read(Spectrum.plan(counts.lazy()).collect())
+
+    @staticmethod
+    def plan(counts: pl.LazyFrame) -> pl.LazyFrame:
+        """Plan the table that `read` takes, so that many are made in one go."""
+        return (
             counts.filter(pl.col("c") > 0)
             .group_by("minute", "direction", "c")
             .agg(pl.len().alias("m"))
             .sort("minute", "direction", "c")
         )
-        change = table.select(
-            pl.struct("minute", "direction").rle_id().diff().fill_null(1) > 0
-        ).to_series()
-        starts = np.flatnonzero(change.to_numpy()).astype(np.int64)
+
+    @staticmethod
+    def read(table: pl.DataFrame) -> Spectrum:
+        """Build from a collected `plan`."""
+        minute, direction, c, m = (
+            table[name].to_numpy() for name in ("minute", "direction", "c", "m")
+        )
+        change = (np.diff(minute) != 0) | (np.diff(direction) != 0)
+        first = np.ones(min(len(c), 1), bool)
+        starts = np.flatnonzero(np.concatenate([first, change])).astype(np.int64)
         keys = table.select("minute", "direction")[starts]
-        c, m = (table[name].to_numpy().astype(np.float64) for name in ("c", "m"))
-        return Spectrum(keys, starts, c, m)
+        return Spectrum(keys, starts, c.astype(np.float64), m.astype(np.float64))
 
     @staticmethod
     def single(counts: list[int]) -> Spectrum:

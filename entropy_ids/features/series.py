@@ -54,10 +54,15 @@ class Measure:
             source = (feature.table, feature.key, feature.weight)
             places.setdefault(source, []).append(place)
         rolled = Rollups(tables)
+        plans = []
         for (table, key, weight), wanted in places.items():
             directions = {self.columns[place].direction for place in wanted}
             counts = rolled.get(table, key).rename({weight: "c"})
-            yield _spectrum(counts, key, directions), wanted
+            plans.append(_plan(counts, key, directions))
+        for table_of, wanted in zip(
+            pl.collect_all(plans), places.values(), strict=True
+        ):
+            yield Spectrum.read(table_of), wanted
 
     def _values(self, spectrum: Spectrum, places: list[int]) -> dict[int, Floats]:
         columns = {place: self.columns[place] for place in places}
@@ -85,17 +90,17 @@ class Measure:
 
 
 class Rollups:
-    """Count tables summed to any key, with every weight a value has, each made once.
+    """Plans of count tables summed to any key, with every weight that a value has.
 
     Weights add over directions: a pair of addresses has one direction, so that the
     distinct peers of a host do, too.
     """
 
     def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self._made: dict[tuple[str, tuple[str, ...]], pl.DataFrame] = {}
+        self._tables = {name: table.lazy() for name, table in tables.items()}
+        self._made: dict[tuple[str, tuple[str, ...]], pl.LazyFrame] = {}
 
-    def get(self, table: str, key: tuple[str, ...]) -> pl.DataFrame:
+    def get(self, table: str, key: tuple[str, ...]) -> pl.LazyFrame:
         """Give ``minute``, ``direction``, the key and its weights."""
         if TABLES[table] == key:
             return self._tables[table]
@@ -103,7 +108,7 @@ class Rollups:
             self._made[table, key] = self._roll(table, key)
         return self._made[table, key]
 
-    def _roll(self, table: str, key: tuple[str, ...]) -> pl.DataFrame:
+    def _roll(self, table: str, key: tuple[str, ...]) -> pl.LazyFrame:
         counts, distinct = self._tables[table], "ports"
         if key != PAIR and set(key) < set(PAIR):
             counts, distinct = self.get(table, PAIR), "peers"
@@ -114,17 +119,18 @@ class Rollups:
         )
 
 
-def _spectrum(
-    counts: pl.DataFrame, key: tuple[str, ...], directions: set[str]
-) -> Spectrum:
-    """Take each value's weight by direction, and summed over the whole site as 0."""
+def _plan(
+    counts: pl.LazyFrame, key: tuple[str, ...], directions: set[str]
+) -> pl.LazyFrame:
+    """Plan each value's weight by direction, and summed over the whole site as 0."""
     parts = []
     if directions != {"all"}:
         parts.append(counts.filter(pl.col("direction") > 0))
     if "all" in directions:
         whole = counts.group_by("minute", *key).agg(pl.col("c").sum())
         parts.append(whole.with_columns(direction=pl.lit(0, pl.Int8)))
-    return Spectrum.of(pl.concat(p.select("minute", "direction", "c") for p in parts))
+    picked = [part.select("minute", "direction", "c") for part in parts]
+    return Spectrum.plan(pl.concat(picked))
 
 
 def _series(values: Floats, index: pl.DataFrame, names: list[str]) -> EntropySeries:

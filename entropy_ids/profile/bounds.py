@@ -74,15 +74,15 @@ def _slot_bounds(
     low_at = np.where(known, data, np.inf).argmin(axis=0)
     high_at = np.where(known, data, -np.inf).argmax(axis=0)
     place = np.arange(data.shape[1])
-    minutes = values.index.to_numpy()[rows]
+    minutes = values.index[rows]
     return pd.DataFrame(
         {
             "slot": slot,
             "column": list(values.columns),
             "low": np.where(some, data[low_at, place], np.nan),
             "high": np.where(some, data[high_at, place], np.nan),
-            "low_minute": minutes[low_at],
-            "high_minute": minutes[high_at],
+            "low_minute": pd.Series(minutes[low_at]).where(some),
+            "high_minute": pd.Series(minutes[high_at]).where(some),
             "n": known.sum(axis=0),
             "borrowed": int((slots[rows] != slot).sum()),
         }
@@ -126,7 +126,8 @@ class Bounds:
     def deviations(self, values: NDArray[np.float64], slot: int) -> list[Deviation]:
         """Give the columns of one minute that lie outside, furthest out first."""
         low, high = self._low[slot], self._high[slot]
-        r = (values - low) / np.maximum(high - low, self._resolution)
+        floor = np.maximum(self._resolution - (high - low), 0) / 2  # on either side
+        r = (values - low + floor) / (high - low + 2 * floor)
         outside = np.flatnonzero((r < 1 - self.k) | (r > self.k))
         found = [
             _deviation(self.columns[at], values[at], low[at], high[at], r[at])

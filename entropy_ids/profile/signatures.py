@@ -29,6 +29,7 @@ CLASSES = (
     UNNAMED,
 )
 _KEYS = {"class", "meaning", "technique", "all", "any", "none"}
+_ENTROPY_SIGNS = ("concentrated", "dispersed")
 _TRY = (*DIRECTIONS[1:], DIRECTIONS[0])
 
 Place = tuple[str, str]
@@ -108,10 +109,20 @@ def parse_signatures(
     ('port-scan', ('T1046',))
     """
     try:
-        entries = tomllib.loads(text).get("signature", [])
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
         raise ConfigError(f"{where}: expected TOML, found: {err}") from err
+    entries = tables.pop("signature", [])
+    if tables or not _are_tables(entries):
+        raise ConfigError(
+            f"{where}: expected only [[signature]] tables, found "
+            f"{next(iter(tables), 'signature')} of another kind"
+        )
     return [_signature(entry, str(where)) for entry in entries]
+
+
+def _are_tables(entries: object) -> bool:
+    return isinstance(entries, list) and all(isinstance(e, dict) for e in entries)
 
 
 def name(
@@ -164,8 +175,9 @@ def _condition(text: str, where: str) -> Condition:
     if (
         feature not in FEATURES
         or (dot and direction not in DIRECTIONS)
+        or (sign in _ENTROPY_SIGNS) != (FEATURES[feature].kind == "distribution")
         or sign not in get_args(Sign)
-        or not least.isdigit()
+        or not (least.isascii() and least.isdigit())
         or (int(least) and FEATURES[feature].kind == "distribution")
     ):
         raise ConfigError(

@@ -78,6 +78,7 @@ class Profile:
         ConfigError
             When the directory holds something else.
         """
+        directory = directory.resolve()  # what is behind a link is replaced there
         if directory.exists() and not _is_profile(directory):
             raise ConfigError(
                 f"{directory}: expected a new directory or a profile to replace, found "
@@ -111,9 +112,11 @@ class Profile:
         text = _bytes(directory, MANIFEST)
         try:
             manifest = json.loads(text)
-            hashes = manifest["files"]
             found = manifest["format"]
-        except (ValueError, KeyError, TypeError) as err:
+            hashes = {
+                name: manifest["files"][name] for name in FILES * (found == FORMAT)
+            }
+        except (ValueError, KeyError, TypeError, RecursionError) as err:
             raise ProfileError(
                 f"{directory / MANIFEST}: expected a profile's manifest, found damage "
                 f"({err}); {_ANEW}"
@@ -164,7 +167,7 @@ def _bytes(directory: Path, name: str) -> bytes:
 
 def _is_profile(directory: Path) -> bool:
     return directory.is_dir() and (
-        (directory / MANIFEST).exists() or not any(directory.iterdir())
+        {path.name for path in directory.iterdir()} <= {MANIFEST, *FILES}
     )
 
 
@@ -194,7 +197,11 @@ def _replace(directory: Path, files: Mapping[str, bytes]) -> None:
         if directory.exists():
             old = fresh.with_name(fresh.name + ".old")
             directory.replace(old)
-            fresh.replace(directory)
+            try:
+                fresh.replace(directory)
+            except OSError:
+                old.replace(directory)
+                raise
             shutil.rmtree(old)
         else:
             fresh.replace(directory)
