@@ -74,8 +74,10 @@ def train(
     """Train on logs, write the profile, and say what was learned."""
     from entropy_ids import pipeline
     from entropy_ids.alarms.contributors import Usual
+    from entropy_ids.profile.store import check_target
     from entropy_ids.reading import read_series
 
+    check_target(directory)
     usual = Usual()
     with file_bar(files) as file_done:
         series, assembler = read_series(files, config, reading, file_done, usual)

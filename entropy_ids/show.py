@@ -13,7 +13,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from entropy_ids.alarms.incidents import iso
+from entropy_ids.alarms.incidents import iso, percent
 from entropy_ids.alarms.sinks import sanitize
 from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.config import SETTINGS, Config
@@ -52,7 +52,7 @@ def alarms(incidents: Sequence[Alarm]) -> Table | Text:
 def _who(contributors: tuple[Contributor, ...]) -> str:
     values: dict[str, list[str]] = {}
     for c in contributors:
-        values.setdefault(c.feature, []).append(f"{safe(c.value)} {c.share:.0%}")
+        values.setdefault(c.feature, []).append(f"{safe(c.value)} {percent(c.share)}")
     return "\n".join(f"{name}: {', '.join(some[:3])}" for name, some in values.items())
 
 

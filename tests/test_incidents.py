@@ -106,8 +106,6 @@ def opening(v: Verdict) -> tuple[str, str] | None:
 
 def same_event(incident: Running, v: Verdict) -> bool:
     """Only another key *and* another class make another event."""
-    if UNNAMED in (v.class_name, incident.class_name):
-        return True
     key = opening(incident.verdicts[0])
     return v.class_name == incident.class_name or key in [
         (c.feature, c.value) for c in v.contributors
@@ -314,8 +312,8 @@ def test_another_class_with_the_same_key_belongs_to_what_runs():
     assert alarms[-1].class_name == "dos"
 
 
-def test_an_unnamed_minute_attaches_to_what_runs_and_does_not_take_its_name():
-    unnamed = make.verdict(0, UNNAMED, score=9.0, technique=(), **who("10.9.9.9"))
+def test_an_unnamed_minute_with_the_same_key_does_not_take_the_name():
+    unnamed = make.verdict(0, UNNAMED, score=9.0, technique=())
     alarms = run(minutes(SCAN, unnamed))
     assert {alarm.id for alarm in alarms} == {alarms[0].id}
     assert (alarms[-1].class_name, alarms[-1].technique) == (
@@ -324,8 +322,15 @@ def test_an_unnamed_minute_attaches_to_what_runs_and_does_not_take_its_name():
     )
 
 
+def test_an_unnamed_minute_with_another_key_is_not_hidden_in_what_runs():
+    unnamed = make.verdict(0, UNNAMED, technique=(), **who("10.9.9.9"))
+    alarms = run(minutes(SCAN, unnamed))
+    assert [alarm.class_name for alarm in alarms] == ["port-scan", UNNAMED]
+    assert alarms[0].id != alarms[1].id
+
+
 def test_an_unnamed_incident_takes_the_first_name_that_comes():
-    unnamed = make.verdict(0, UNNAMED, score=9.0, technique=())
+    unnamed = make.verdict(0, UNNAMED, score=9.0, technique=(), **who("10.0.0.2"))
     alarms = run(minutes(unnamed, DOS))
     assert [alarm.class_name for alarm in alarms] == [UNNAMED, "dos"]
     assert alarms[-1].technique == ("T-dos",)

@@ -8,7 +8,9 @@ from polars.testing import assert_frame_equal
 from zeek import read_conn
 
 from entropy_ids.collector import Parsed, find_logs
+from entropy_ids.config import Config
 from entropy_ids.errors import InputError
+from entropy_ids.reading import Reading, read_series
 from entropy_ids.types import FlowBatch
 
 pytestmark = pytest.mark.shared
@@ -158,3 +160,31 @@ def test_iso_microseconds_are_those_in_the_text(shared_data):
     text = [json.loads(line)["ts"] for line in path.read_text().splitlines()]
     frame = read_conn(path).flows.frame
     assert frame["ts"].dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_list() == text
+
+
+SETS = {
+    "rita-72h": 105_918,
+    "m57/2011-12-19/wed-2009-11-18": 8_302,
+    "m57/2014-01-28/wed-2009-11-18": 8_504,
+    "m57/2017-01-30/wed-2009-11-18": 8_505,
+    "m57/2020-09-23/wed-2009-11-18": 8_505,
+    "m57/2020-09-23/sat-2009-11-21": 2_164,
+    "ipv6-2012": 11_919,
+    "nmap-json": 4_504,
+    "labelled/stratosphere-008": 5_663,
+    "labelled/stratosphere-010": 5_346,
+}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", SETS)
+def test_every_row_of_a_real_set_is_counted_in_a_minute_or_quarantined(
+    name, shared_data
+):
+    logs = find_logs([shared_data / name])
+    series, assembler = read_series(logs, Config({}), Reading())
+    account = assembler.account
+    assert account.balanced
+    assert account.rows == SETS[name] + sum(account.quarantined.values())
+    assert account.counted == SETS[name] == series.flows.sum()
+    assert len(assembler.bad) == sum(account.quarantined.values()) <= 1

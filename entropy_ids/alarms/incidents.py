@@ -87,11 +87,8 @@ class _Open:
 
     def takes(self, verdict: Verdict) -> bool:
         """Tell whether a minute belongs to this incident rather than to a new one."""
-        return (
-            UNNAMED in (verdict.class_name, self.class_name)
-            or verdict.class_name == self.class_name
-            or self.key in {(c.feature, c.value) for c in verdict.contributors}
-        )
+        values = {(c.feature, c.value) for c in verdict.contributors}
+        return verdict.class_name == self.class_name or self.key in values
 
 
 class Incidents:
@@ -224,7 +221,19 @@ def _first_values(found: tuple[Contributor, ...]) -> list[Contributor]:
 
 
 def _words(c: Contributor) -> str:
-    return f"{c.feature} {c.value} {c.share:.0%} of flows (usual {c.usual_share:.0%})"
+    usual = percent(c.usual_share)
+    return f"{c.feature} {c.value} {percent(c.share)} of flows (usual {usual})"
+
+
+def percent(share: float) -> str:
+    """Write a share for people.
+
+    Examples
+    --------
+    >>> percent(0.271), percent(0.002), percent(0)
+    ('27%', '<1%', '0%')
+    """
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _cut(text: str, chars: int = 160) -> str:

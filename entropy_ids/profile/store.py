@@ -78,12 +78,8 @@ class Profile:
         ConfigError
             When the directory holds something else.
         """
+        check_target(directory)
         directory = directory.resolve()  # what is behind a link is replaced there
-        if directory.exists() and not _is_profile(directory):
-            raise ConfigError(
-                f"{directory}: expected a new directory or a profile to replace, found "
-                "other files; give another --profile"
-            )
         files = {
             "model.safetensors": _tensors(self.weights),
             "residual.safetensors": _tensors(self.residual),
@@ -152,6 +148,21 @@ class Profile:
             usual,
             files["signatures.toml"].decode("utf-8", "replace"),
             _hash(text),
+        )
+
+
+def check_target(directory: Path) -> None:
+    """Refuse, before any work, a directory that is not a profile's to replace.
+
+    Raises
+    ------
+    ConfigError
+        When it holds other files.
+    """
+    if directory.exists() and not _is_profile(directory):
+        raise ConfigError(
+            f"{directory}: expected a new directory or a profile to replace, found "
+            "other files; give another --profile"
         )
 
 
