@@ -9,17 +9,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from entropy_ids import __version__, console, show
 from entropy_ids.config import SETTINGS, Config, utc_minute
 from entropy_ids.errors import ConfigError, EntropyIdsError, InputError
-
-if TYPE_CHECKING:
-    from entropy_ids.reading import Reading
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,57 +68,63 @@ def cli(debug: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 
 
-def _settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(path_type=Path),
-            help="TOML file with settings; see: entropy-ids config show.",
-        ),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="SECTION.KEY=VALUE",
-            help="Change one setting; wins over environment and file.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that settings come from; it takes ``config``."""
 
-
-def _reads_logs(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.argument("logs", nargs=-1, required=True),
-        click.option("--sensor", help="Name of the sensor [default: site.name]."),
-        click.option("--from", "since", help="First minute wanted (log clock, UTC)."),
-        click.option("--to", "until", help="First minute not wanted (log clock, UTC)."),
-        click.option(
-            "--workers",
-            type=click.IntRange(1, 64),
-            default=2,
-            show_default=True,
-            help="Threads that decompress and parse; the result is the same.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return _settings(command)
-
-
-def _reading(
-    config: Config, since: str | None, until: str | None, workers: int
-) -> Reading:
-    from entropy_ids.reading import Reading
-
-    return Reading(
-        workers=workers,
-        block_bytes=config["reading.block_kib"] << 10,
-        since=None if since is None else utc_minute(since),
-        until=None if until is None else utc_minute(until),
+    @click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="TOML file with settings; see: entropy-ids config show.",
     )
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="SECTION.KEY=VALUE",
+        help="Change one setting; wins over environment and file.",
+    )
+    @wraps(command)
+    def run(
+        *, config_file: Path | None, overrides: tuple[str, ...], **own: object
+    ) -> None:
+        command(config=Config.load(config_file, overrides), **own)
+
+    return run
+
+
+def _reads_logs(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what to read; it takes ``request``."""
+
+    @click.argument("logs", nargs=-1, required=True)
+    @_settings
+    @click.option("--sensor", help="Name of the sensor [default: site.name].")
+    @click.option("--from", "since", help="First minute wanted (log clock, UTC).")
+    @click.option("--to", "until", help="First minute not wanted (log clock, UTC).")
+    @click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        default=2,
+        show_default=True,
+        help="Threads that decompress and parse; the result is the same.",
+    )
+    @wraps(command)
+    def run(
+        *,
+        logs: tuple[str, ...],
+        config: Config,
+        sensor: str | None,
+        since: str | None,
+        until: str | None,
+        workers: int,
+        **own: object,
+    ) -> None:
+        first = None if since is None else utc_minute(since)
+        end = None if until is None else utc_minute(until)
+        request = console.Request(logs, config, sensor, first, end, workers)
+        command(request=request, **own)
+
+    return run
 
 
 @cli.command()
@@ -132,16 +136,7 @@ def _reading(
     type=click.Path(path_type=Path),
     help="FILE.parquet or FILE.csv.",
 )
-def features(
-    logs: tuple[str, ...],
-    output: Path,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    sensor: str | None,
-    since: str | None,
-    until: str | None,
-    workers: int,
-) -> None:
+def features(request: console.Request, output: Path) -> None:
     """Write minutes × entropy columns of conn logs as a table.
 
     \b
@@ -149,24 +144,12 @@ def features(
       entropy-ids features conn.log -o minutes.csv
       entropy-ids features /opt/zeek/logs/2026-11-22 -o minutes.parquet
     """
-    from entropy_ids.collector import find_logs
-    from entropy_ids.reading import read_series, write_series
-
     if output.suffix not in (".parquet", ".csv"):
         raise ConfigError(
             f"-o {output}: expected a name that ends in .parquet or .csv, found "
             f"{output.suffix or 'none'!r}"
         )
-    config = Config.load(config_file, overrides)
-    reading = _reading(config, since, until, workers)
-    files = find_logs(logs)
-    with console.file_bar(files) as file_done:
-        series, assembler = read_series(files, config, reading, file_done)
-    write_series(series, output)
-    console.out.print(show.account(assembler.account, assembler.bad))
-    console.out.print(
-        f"{len(series)} minutes × {series.values.shape[1]} columns: {output}"
-    )
+    console.features(request, output)
 
 
 @cli.command()
@@ -181,17 +164,7 @@ def features(
 @click.option(
     "--detector", default="lstm-autoencoder", show_default=True, help="What learns."
 )
-def train(
-    logs: tuple[str, ...],
-    directory: Path,
-    detector: str,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    sensor: str | None,
-    since: str | None,
-    until: str | None,
-    workers: int,
-) -> None:
+def train(request: console.Request, directory: Path, detector: str) -> None:
     """Learn what is usual from conn logs, and write a profile.
 
     Give whole days, best some weeks with weekends; what is attacked in them becomes
@@ -203,19 +176,7 @@ def train(
       entropy-ids train logs --from 2026-11-01 --to 2026-11-15 --profile p \\
           --set training.seed=7
     """
-    from entropy_ids.collector import find_logs
-
-    config = Config.load(config_file, overrides)
-    files = find_logs(logs)
-    name = sensor or config["site.name"]
-    console.train(
-        files,
-        directory,
-        name,
-        config,
-        detector,
-        _reading(config, since, until, workers),
-    )
+    console.train(request, directory, detector)
 
 
 @cli.command()
@@ -234,17 +195,7 @@ def train(
     type=click.Path(path_type=Path),
     help="Directory for alarms.jsonl and the other files.",
 )
-def replay(
-    logs: tuple[str, ...],
-    directory: Path,
-    out_directory: Path,
-    config_file: Path | None,
-    overrides: tuple[str, ...],
-    sensor: str | None,
-    since: str | None,
-    until: str | None,
-    workers: int,
-) -> None:
+def replay(request: console.Request, directory: Path, out_directory: Path) -> None:
     """Judge archived conn logs by a profile; write and show the alarms.
 
     Writes alarms.jsonl, entropy_alarm.log (Zeek TSV), minutes.parquet, quality.jsonl
@@ -255,11 +206,7 @@ def replay(
       entropy-ids replay /opt/zeek/logs/2026-11-22 --profile profiles/office --out out
       entropy-ids replay logs --from 2026-11-22T08:00 --profile p --out out
     """
-    from entropy_ids.collector import find_logs
-
-    config = Config.load(config_file, overrides)
-    reading = _reading(config, since, until, workers)
-    console.replay(find_logs(logs), directory, out_directory, sensor, config, reading)
+    console.replay(request, directory, out_directory)
 
 
 @cli.command()
@@ -294,42 +241,33 @@ def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
 @_settings
-def demo(
-    directory: Path, seed: int, config_file: Path | None, overrides: tuple[str, ...]
-) -> None:
+def demo(directory: Path, seed: int, config: Config) -> None:
     """Run the whole job on a generated office: seven days to train, one to replay.
 
     \b
     Examples:
       entropy-ids demo --out /tmp/demo
     """
-    from entropy_ids.collector import find_logs
-    from entropy_ids.reading import Reading
-
-    config = Config.load(config_file, overrides)
     logs, profile = directory / "logs", directory / "profile"
+    last_day = utc_minute("2026-03-09")
     console.out.rule("1. generate eight days of an office, two attacks on the last")
     console.out.print(console.simulate(logs, 8, "2026-03-02", seed, True))
-    last_day = utc_minute("2026-03-09")
-    files = find_logs([logs])
+    request = console.Request((str(logs),), config, "office", until=last_day)
     console.out.rule("2. learn what is usual from the first seven")
-    console.train(
-        files, profile, "office", config, "lstm-autoencoder", Reading(2, until=last_day)
-    )
+    console.train(request, profile, "lstm-autoencoder")
     console.out.rule("3. replay the last")
-    console.replay(
-        files, profile, directory / "alarms", None, config, Reading(2, since=last_day)
-    )
+    request = replace(request, since=last_day, until=None)
+    console.replay(request, profile, directory / "alarms")
     console.out.rule("4. what was injected")
     console.out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
 
 
-@cli.group()
-def profile() -> None:
+@cli.group("profile")
+def profile_group() -> None:
     """Look at profiles."""
 
 
-@profile.command("show")
+@profile_group.command("show")
 @click.argument("directory", metavar="PROFILE", type=click.Path(path_type=Path))
 @click.option("--slot", help="Show the bounds of one slot, e.g. 'weekday 08'.")
 def profile_show(directory: Path, slot: str | None) -> None:
@@ -351,17 +289,15 @@ def profile_show(directory: Path, slot: str | None) -> None:
         console.out.print(show.bounds(stored.bounds, slot))
 
 
-@cli.group()
-def config() -> None:
+@cli.group("config")
+def config_group() -> None:
     """Look at settings."""
 
 
-@config.command("show")
+@config_group.command("show")
 @_settings
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def config_show(
-    config_file: Path | None, overrides: tuple[str, ...], as_json: bool
-) -> None:
+def config_show(config: Config, as_json: bool) -> None:
     """Show every setting: value, unit, reason.
 
     \b
@@ -369,8 +305,7 @@ def config_show(
       entropy-ids config show
       entropy-ids config show --config site.toml --set judging.k=1.5
     """
-    settings = Config.load(config_file, overrides)
     if as_json:
-        click.echo(json.dumps({s.key: settings[s.key] for s in SETTINGS}, indent=1))
+        click.echo(json.dumps({s.key: config[s.key] for s in SETTINGS}, indent=1))
     else:
-        console.out.print(show.settings(settings))
+        console.out.print(show.settings(config))

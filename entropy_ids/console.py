@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,36 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command was asked to read.
+
+    ``since`` is the first minute wanted, ``until`` the first not wanted; None is open.
+    """
+
+    logs: tuple[str, ...]
+    config: Config
+    sensor: str | None = None
+    since: int | None = None
+    until: int | None = None
+    workers: int = 2
+
+    @cached_property
+    def files(self) -> list[LogFile]:
+        """The conn logs, found when first asked for."""
+        from entropy_ids.collector import find_logs
+
+        return find_logs(self.logs)
+
+    @property
+    def reading(self) -> Reading:
+        """How they are read."""
+        from entropy_ids.reading import Reading
+
+        block_bytes = self.config["reading.block_kib"] << 10
+        return Reading(self.workers, block_bytes, self.since, self.until)
 
 
 @contextmanager
@@ -63,14 +95,20 @@ def file_bar(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
         yield file_done
 
 
-def train(
-    files: list[LogFile],
-    directory: Path,
-    sensor: str,
-    config: Config,
-    detector: str,
-    reading: Reading,
-) -> None:
+def features(request: Request, output: Path) -> None:
+    """Measure logs, and write the table."""
+    from entropy_ids.reading import read_series, write_series
+
+    with file_bar(request.files) as file_done:
+        series, assembler = read_series(
+            request.files, request.config, request.reading, file_done
+        )
+    write_series(series, output)
+    out.print(show.account(assembler.account, assembler.bad))
+    out.print(f"{len(series)} minutes × {series.values.shape[1]} columns: {output}")
+
+
+def train(request: Request, directory: Path, detector: str) -> None:
     """Train on logs, write the profile, and say what was learned."""
     from entropy_ids import pipeline
     from entropy_ids.alarms.contributors import Usual
@@ -78,15 +116,17 @@ def train(
     from entropy_ids.reading import read_series
 
     check_target(directory)
-    usual = Usual()
-    with file_bar(files) as file_done:
-        series, assembler = read_series(files, config, reading, file_done, usual)
+    config, usual = request.config, Usual()
+    with file_bar(request.files) as file_done:
+        series, assembler = read_series(
+            request.files, config, request.reading, file_done, usual
+        )
     with bar("training", config["training.epochs"]) as update:
         trained = pipeline.train(
             series,
             usual.table(),
             config,
-            sensor,
+            request.sensor or config["site.name"],
             detector,
             lambda done, _most, _loss: update(done),
         )
@@ -96,29 +136,22 @@ def train(
     out.print(f"profile {profile_hash}: {directory}")
 
 
-def replay(
-    files: list[LogFile],
-    directory: Path,
-    out_directory: Path,
-    sensor: str | None,
-    config: Config,
-    reading: Reading,
-) -> None:
+def replay(request: Request, directory: Path, out_directory: Path) -> None:
     """Replay logs against a profile, and show the incidents."""
     from entropy_ids import pipeline
     from entropy_ids import replay as driver
     from entropy_ids.profile.store import Profile
 
     profile = Profile.read(directory)
-    pipeline.check_settings(profile, config)
-    with file_bar(files) as file_done:
+    pipeline.check_settings(profile, request.config)
+    with file_bar(request.files) as file_done:
         replayed = driver.replay(
-            files,
+            request.files,
             profile,
             out_directory,
-            sensor=sensor or profile.manifest["sensor"],
-            quiet_minutes=config["incidents.quiet_minutes"],
-            reading=reading,
+            sensor=request.sensor or profile.manifest["sensor"],
+            quiet_minutes=request.config["incidents.quiet_minutes"],
+            reading=request.reading,
             file_done=file_done,
         )
     out.print(show.alarms(replayed.incidents))

@@ -181,6 +181,7 @@ def write_series(series: EntropySeries, path: Path) -> None:
     """
     head = pd.DataFrame({"coverage": series.coverage, "flows": series.flows})
     table = pd.concat([head, series.values], axis=1).reset_index()
+    table.attrs = dict(series.values.attrs)
     try:
         if path.suffix == ".csv":
             table.to_csv(path, index=False, date_format="%Y-%m-%dT%H:%M:%SZ")

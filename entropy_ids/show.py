@@ -42,7 +42,7 @@ def alarms(incidents: Sequence[Alarm]) -> Table | Text:
             str((alarm.end - alarm.start) // 60),
             alarm.class_name,
             Text(alarm.severity, style=_COLOURS[alarm.severity]),
-            f"{alarm.score / alarm.threshold:.1f} × threshold",
+            f"{alarm.score / max(alarm.threshold, 1e-300):.1f} × threshold",
             str(alarm.flows),
             Text(_who(alarm.contributors)),
         )

@@ -94,7 +94,8 @@ class EntropySeries:
     Attributes
     ----------
     values
-        float64, indexed by ``minute`` (UTC); NaN is unknown, 0 is measured zero.
+        float64, indexed by ``minute`` (UTC); NaN is unknown, 0 is measured zero. The
+        units of the columns are in ``values.attrs["units"]``.
     coverage
         ``complete``, ``partial``, ``flush`` or ``silent``, on the same index.
     flows

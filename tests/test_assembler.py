@@ -413,3 +413,12 @@ def test_counts_of_closed_chunks_add_to_the_count_of_all():
     closed = assembler.push("", stream(steady(range(9)))) + assembler.finish()
     tables = add([chunk.tables for chunk in closed])
     assert tables["talk"]["flows"].sum() == 9 * 20
+
+
+def test_ever_so_many_bad_rows_are_counted_but_not_all_kept(monkeypatch):
+    monkeypatch.setattr("entropy_ids.features.assembler.MOST_BAD", 3)
+    assembler = Assembler()
+    bad = [BadRow("conn.log", line, "fields", "") for line in range(1, 8)]
+    assembler.push("", FlowBatch(naive.frame([])), bad)
+    assert assembler.account.quarantined == {"fields": 7}
+    assert [row.line for row in assembler.bad] == [1, 2, 3]

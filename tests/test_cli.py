@@ -190,3 +190,10 @@ def test_too_little_to_train_on_is_said(tmp_path, capsys):
 def test_every_command_has_help_with_examples(command, capsys):
     assert run(*command, "--help") == 0
     assert "Examples:" in capsys.readouterr().out
+
+
+def test_the_table_keeps_the_units_of_its_columns(tmp_path):
+    log = busy_log(tmp_path / "conn.log", minutes=3)
+    assert run("features", log, "-o", tmp_path / "minutes.parquet") == 0
+    units = pd.read_parquet(tmp_path / "minutes.parquet").attrs["units"]
+    assert units["resp_p.all.renyi.1"] == "bits"

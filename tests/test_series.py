@@ -15,6 +15,7 @@ from naive import T0
 from zeek import read_conn
 
 from entropy_ids.errors import ConfigError
+from entropy_ids.features import entropy_series
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.features.catalog import FEATURES, Column, default_columns
 from entropy_ids.features.series import Measure
@@ -260,3 +261,11 @@ def test_name_gives_the_column_at_any_real_order(alpha):
 def test_bad_column_name_is_refused(name):
     with pytest.raises(ConfigError, match="column"):
         Column.named(name)
+
+
+def test_every_column_carries_its_unit():
+    flows = naive.batch(naive.traffic(1, 28_000_000, 40))
+    series = entropy_series(flows)
+    assert series.values.attrs["units"] == {
+        column.name: column.unit for column in default_columns()
+    }

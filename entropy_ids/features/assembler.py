@@ -24,6 +24,8 @@ from entropy_ids.types import (
     Quality,
 )
 
+MOST_BAD = 10_000
+"""Bad rows that are kept with file and line; the account counts all."""
 GAP_MINUTES = 10
 """Longer stretches without a row are silence (unknown), shorter ones zero flows."""
 FLUSH_ROWS = 50
@@ -169,8 +171,10 @@ class Assembler:
         self.account.counted += frame.height
 
     def _quarantine(self, row: BadRow) -> None:
+        """Count a row that cannot be taken; the first ones are kept to be shown."""
         self.account.refuse(row.reason)
-        self.bad.append(row)
+        if len(self.bad) < MOST_BAD:
+            self.bad.append(row)
 
     def _collect(self, stream: str) -> None:
         clock = self._clocks[stream]

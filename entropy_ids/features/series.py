@@ -44,7 +44,7 @@ class Measure:
                     here = seen == DIRECTIONS.index(self.columns[place].direction)
                     values[rows[here], place] = measured[place][here]
         self._zeros(values, index)
-        return _series(values, index, [column.name for column in self.columns])
+        return _series(values, index, {c.name: c.unit for c in self.columns})
 
     def _spectra(self, tables: Tables) -> Iterator[tuple[Spectrum, list[int]]]:
         """Yield each spectrum once, with the columns that are read off it."""
@@ -133,7 +133,9 @@ def _plan(
     return Spectrum.plan(pl.concat(picked))
 
 
-def _series(values: Floats, index: pl.DataFrame, names: list[str]) -> EntropySeries:
+def _series(
+    values: Floats, index: pl.DataFrame, units: dict[str, str]
+) -> EntropySeries:
     minute = pd.DatetimeIndex(
         pd.to_datetime(index["minute"].to_numpy(), unit="s", utc=True), name="minute"
     )
@@ -141,6 +143,6 @@ def _series(values: Floats, index: pl.DataFrame, names: list[str]) -> EntropySer
         pd.Series(index[name].to_list(), index=minute, name=name)
         for name in ("coverage", "flows", "epoch")
     )
-    return EntropySeries(
-        pd.DataFrame(values, index=minute, columns=names), coverage, flows, epoch
-    )
+    table = pd.DataFrame(values, index=minute, columns=list(units))
+    table.attrs["units"] = units
+    return EntropySeries(table, coverage, flows, epoch)
