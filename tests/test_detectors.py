@@ -575,7 +575,7 @@ def test_with_ties_no_more_than_the_share_lies_above(values, percent):
     scores = pd.Series([float(value) for value in values])
     threshold = top_percent(scores, percent)
     assert threshold in set(scores)
-    assert (scores > threshold).sum() <= len(scores) * percent / 100
+    assert (scores > threshold).sum() <= len(scores) * Fraction(str(percent)) / 100
 
 
 @pytest.mark.parametrize("percent", [0.001, 0.2, 50.0, 100.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 
@@ -35,5 +37,5 @@ def top_percent(scores: pd.Series[float], percent: float) -> float:
             "expected scored minutes to set a threshold by, found none; "
             "train on more consecutive minutes"
         )
-    above = int(len(known) * percent / 100 + 1e-9)
+    above = int(len(known) * Fraction(str(percent)) / 100)  # 0.57 % means 57/10,000
     return float(known[len(known) - 1 - min(above, len(known) - 1)])
