@@ -20,8 +20,8 @@ demo: .venv/ready ## Set up, then train and replay on a generated office
 test: .venv/ready ## Set up, then run the tests (minutes)
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-all: .venv/ready ## Run all tests, the slow ones too
-	$(BIN)/python -m pytest
+test-all: .venv/ready ## Run all tests, the slow ones too, on newly drawn examples
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest
 
 lint: .venv/ready ## Check style and types
 	$(BIN)/ruff format --check .

@@ -34,17 +34,18 @@ def alarms(incidents: Sequence[Alarm]) -> Table | Text:
     if not incidents:
         return Text("no incident")
     table = Table(title="incidents", title_justify="left")
-    for heading in ("start (UTC)", "min", "class", "severity", "score", "flows", "who"):
-        table.add_column(heading, no_wrap=heading != "who")
+    for heading in ("start (UTC)", "min", "× thr.", "flows"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what, how severe, by whom", ratio=1)
     for alarm in incidents:
+        what = Text(f"{alarm.class_name}, {alarm.severity}\n")
+        what.stylize(_COLOURS[alarm.severity])
         table.add_row(
             iso(alarm.start)[:16].replace("T", " "),
             str((alarm.end - alarm.start) // 60),
-            alarm.class_name,
-            Text(alarm.severity, style=_COLOURS[alarm.severity]),
-            f"{alarm.score / max(alarm.threshold, 1e-300):.1f} × threshold",
+            f"{alarm.score / max(alarm.threshold, 1e-300):.1f}",
             str(alarm.flows),
-            Text(_who(alarm.contributors)),
+            what.append(_who(alarm.contributors), style="none"),
         )
     return table
 

@@ -80,7 +80,7 @@ def test_text_from_the_wire_is_no_markup():
 
 def test_an_incident_is_shown_by_what_when_how_long_and_who():
     shown = rendered(show.alarms([make.alarm(end=make.T0 + 180)]))
-    for text in ("2024-04-21 07:00", "3", "port-scan", "medium", "2.5 × threshold"):
+    for text in ("2024-04-21 07:00", "3", "port-scan, medium", "× thr.", "2.5"):
         assert text in shown
     assert "orig_h: 10.0.0.1 50%" in shown
     assert "resp_p: 443/tcp 50%" in shown
