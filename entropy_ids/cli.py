@@ -17,7 +17,12 @@ import click
 
 from entropy_ids import __version__, console, show
 from entropy_ids.config import SETTINGS, Config, utc_minute
-from entropy_ids.errors import ConfigError, EntropyIdsError, InputError
+from entropy_ids.errors import (
+    ConfigError,
+    EntropyIdsError,
+    InputError,
+    ProfileError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -98,7 +103,9 @@ def _reads_logs(command: Callable[..., None]) -> Callable[..., None]:
 
     @click.argument("logs", nargs=-1, required=True)
     @_settings
-    @click.option("--sensor", help="Name of the sensor [default: site.name].")
+    @click.option(
+        "--sensor", help="Name of the sensor [default: the profile's, or site.name]."
+    )
     @click.option("--from", "since", help="First minute wanted (log clock, UTC).")
     @click.option("--to", "until", help="First minute not wanted (log clock, UTC).")
     @click.option(
@@ -106,7 +113,7 @@ def _reads_logs(command: Callable[..., None]) -> Callable[..., None]:
         type=click.IntRange(1, 64),
         default=2,
         show_default=True,
-        help="Threads that decompress and parse; the result is the same.",
+        help="Threads that parse; the result is the same.",
     )
     @wraps(command)
     def run(
@@ -281,12 +288,19 @@ def profile_show(directory: Path, slot: str | None) -> None:
     from entropy_ids.profile.store import Profile
 
     stored = Profile.read(directory)
-    if slot is None:
-        console.out.print(show.trained(stored.manifest, []))
-        console.out.print(show.slots(stored.bounds))
-        console.out.print(f"profile {stored.hash}: {directory}")
-    else:
+    if slot is not None:
         console.out.print(show.bounds(stored.bounds, slot))
+        return
+    try:
+        trained = show.trained(stored.manifest, [])
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ProfileError(
+            f"{directory}: expected in manifest.json what training writes, found "
+            f"{problem} missing or damaged; train anew"
+        ) from problem
+    console.out.print(trained)
+    console.out.print(show.slots(stored.bounds))
+    console.out.print(f"profile {stored.hash}: {directory}")
 
 
 @cli.group("config")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from entropy_ids.collector import LogFile
     from entropy_ids.reading import Reading
 
-out = Console(highlight=False)
+out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False)
 
 
@@ -117,6 +117,7 @@ def train(request: Request, directory: Path, detector: str) -> None:
 
     check_target(directory)
     config, usual = request.config, Usual()
+    pipeline.detector_of(config, detector)  # what is refused is refused before work
     with file_bar(request.files) as file_done:
         series, assembler = read_series(
             request.files, config, request.reading, file_done, usual
@@ -149,7 +150,7 @@ def replay(request: Request, directory: Path, out_directory: Path) -> None:
             request.files,
             profile,
             out_directory,
-            sensor=request.sensor or profile.manifest["sensor"],
+            sensor=request.sensor or str(profile.manifest.get("sensor")),
             quiet_minutes=request.config["incidents.quiet_minutes"],
             reading=request.reading,
             file_done=file_done,

@@ -179,7 +179,12 @@ def check_settings(profile: Profile, config: Config) -> None:
     ProfileError
         Names the first setting that differs.
     """
-    trained = profile.manifest["settings"]
+    trained = profile.manifest.get("settings")
+    if not isinstance(trained, Mapping):
+        raise ProfileError(
+            "manifest.json: expected the settings of the training, found none; the "
+            "profile is damaged, train anew"
+        )
     for key in sorted(config.given):
         if key in trained and config[key] != trained[key]:
             raise ProfileError(
@@ -216,7 +221,8 @@ class Watch:
             self.measure = Measure(tuple(columns), settings["entropy.rarefy_to"])
             self.networks = tuple(settings["site.local_networks"])
             self._bounds = Bounds(profile.bounds, settings["judging.k"])
-        except (KeyError, TypeError, ConfigError) as err:
+            named = {"name": str(manifest["sensor"]), "hash": profile.hash}
+        except (KeyError, TypeError, ValueError, ConfigError) as err:
             raise ProfileError(
                 f"expected a profile that this version can honour, found: {err}; "
                 "train anew"
@@ -231,12 +237,7 @@ class Watch:
         self._signatures = profile.signatures
         self._usual = profile.usual
         self._tail: EntropySeries | None = None
-        self._incidents = Incidents(
-            sensor,
-            manifest["detector"],
-            {"name": manifest["sensor"], "hash": profile.hash},
-            quiet_minutes,
-        )
+        self._incidents = Incidents(sensor, manifest["detector"], named, quiet_minutes)
 
     def push(self, minutes: Minutes) -> tuple[pd.DataFrame, list[Alarm]]:
         """Take closed minutes; give their table and the alarms that they make."""

@@ -33,7 +33,7 @@ class Reading:
     Parameters
     ----------
     workers
-        Threads that decompress and parse; rows are always taken in file order.
+        Threads that parse; rows are always taken in file order.
     block_bytes
         Decompressed bytes read at once.
     since, until
@@ -91,17 +91,27 @@ def _parsed(
     pool: ThreadPoolExecutor,
     file_done: FileDone | None,
 ) -> Iterator[Parsed]:
-    """Parse a stream's files side by side, a bounded way ahead, in order."""
+    """Parse a stream's files side by side, a bounded way ahead, in order.
+
+    What lies before a damaged place is given first, so that what a reading that fails
+    has counted depends on the files alone.
+    """
     waiting: deque[Future[Parsed]] = deque()
-    for file in files:
-        for segment in segments(file.path, reading.block_bytes):
-            waiting.append(pool.submit(parse, segment))
-            if len(waiting) > reading.workers:
-                yield waiting.popleft().result()
-        if file_done:
-            file_done(file)
+    damage: InputError | None = None
+    try:
+        for file in files:
+            for segment in segments(file.path, reading.block_bytes):
+                waiting.append(pool.submit(parse, segment))
+                if len(waiting) > reading.workers:
+                    yield waiting.popleft().result()
+            if file_done:
+                file_done(file)
+    except InputError as err:
+        damage = err
     while waiting:
         yield waiting.popleft().result()
+    if damage:
+        raise damage
 
 
 def _within(
@@ -164,9 +174,11 @@ def read_series(
         if usual is not None:
             usual.add(minutes)
     if not parts:
+        account = assembler.account
         raise InputError(
             f"expected rows in {len(logs)} conn logs, found none that could be counted "
-            f"({assembler.account.as_dict()['quarantined']} quarantined)"
+            f"({sum(account.quarantined.values())} quarantined, {account.outside} "
+            "outside the range)"
         )
     return EntropySeries.concat(parts), assembler
 

@@ -27,6 +27,13 @@ _OURS = {
     "quarantine.jsonl",
     "minutes.parquet",
 }
+_HEAD = {
+    "minute": pa.timestamp("us", "UTC"),
+    "score": pa.float64(),
+    "threshold": pa.float64(),
+    "coverage": pa.large_string(),
+    "flows": pa.int64(),
+}
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,14 @@ def replay(
     Raises
     ------
     ConfigError
-        When ``out`` holds anything else.
+        When ``out`` holds anything else, or cannot be written to.
     """
     watch = Watch(profile, sensor, quiet_minutes)
     assembler = Assembler(streams_of(logs), watch.networks)
     _prepare(out)
     files = AlarmFiles(out, datetime.now(UTC).strftime("%Y-%m-%d-%H-%M-%S"))
-    table = _TableFile(out / "minutes.parquet")
+    columns = [column.name for column in watch.measure.columns]
+    table = _TableFile(out / "minutes.parquet", columns)
     alarms: list[Alarm] = []
     try:
         for minutes in minutes_of(logs, assembler, reading, file_done):
@@ -106,13 +114,17 @@ def replay(
 
 
 def _prepare(out: Path) -> None:
+    """Make the directory, with all files empty: nothing old stands beside the new."""
+    others: list[str] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in out.iterdir()} - _OURS)
+        for name in () if others else sorted(_OURS):
+            (out / name).write_bytes(b"")
     except OSError as err:
         raise ConfigError(
-            f"{out}: expected a directory to write to, found: {err.strerror}; give "
-            "another --out"
+            f"{err.filename or out}: expected a place to write to, found: "
+            f"{err.strerror}; give another --out"
         ) from err
     if others:
         raise ConfigError(
@@ -122,26 +134,22 @@ def _prepare(out: Path) -> None:
 
 
 class _TableFile:
-    """``minutes.parquet``, written as minutes close."""
+    """``minutes.parquet``, written as minutes close; a table even without any."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        kinds = _HEAD | dict.fromkeys(columns, pa.float64())
+        self._schema = pa.schema(kinds)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self.rows = 0
         self.scored = 0
 
     def write(self, rows: pd.DataFrame) -> None:
         """Append minutes."""
-        table = pa.Table.from_pandas(rows, preserve_index=False)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self._path, table.schema, compression="zstd"
-            )
+        table = pa.Table.from_pandas(rows, self._schema, preserve_index=False)
         self._writer.write_table(table)
         self.rows += len(rows)
         self.scored += int(rows["score"].notna().sum())
 
     def close(self) -> None:
         """End the file."""
-        if self._writer:
-            self._writer.close()
+        self._writer.close()

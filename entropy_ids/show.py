@@ -72,7 +72,8 @@ def account(rows: Account, bad: Sequence[BadRow]) -> Text:
         for row in bad[:MOST_LINES]
     ]
     if len(bad) > MOST_LINES:
-        lines.append(f"  ... and {len(bad) - MOST_LINES} more")
+        more = max(quarantined, len(bad)) - MOST_LINES  # ``bad`` holds the first only
+        lines.append(f"  ... and {more} more")
     return Text("\n".join(lines))
 
 

@@ -197,3 +197,28 @@ def test_the_table_keeps_the_units_of_its_columns(tmp_path):
     assert run("features", log, "-o", tmp_path / "minutes.parquet") == 0
     units = pd.read_parquet(tmp_path / "minutes.parquet").attrs["units"]
     assert units["resp_p.all.renyi.1"] == "bits"
+
+
+def test_a_manifest_without_its_parts_is_no_profile(trained, tmp_path, capsys):
+    copy = tmp_path / "profile"
+    copy.mkdir()
+    for path in trained[1].iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["range"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert run("profile", "show", copy) == 4
+    assert "'range'" in capsys.readouterr().err
+
+
+def test_an_unknown_detector_is_refused_before_any_work(tmp_path, capsys):
+    log = busy_log(tmp_path / "conn.log", minutes=3)
+    code = run("train", log, "--profile", tmp_path / "p", "--detector", "nonsense")
+    assert code == 2
+    assert "expected one of lstm-autoencoder" in capsys.readouterr().err
+
+
+def test_names_of_files_are_never_markup(tmp_path, capsys):
+    log = busy_log(tmp_path / "conn.log", minutes=3)
+    assert run("features", log, "-o", tmp_path / "[bold]x.csv") == 0
+    assert "[bold]x.csv" in capsys.readouterr().out.replace("\n", "")
