@@ -77,7 +77,6 @@ class Trained:
     """What training made, and what it is to be told of it."""
 
     profile: Profile
-    series: EntropySeries
     left_out: list[str]
 
 
@@ -146,7 +145,7 @@ def train(
         default_text(),
     )
     left_out = [name for name in observed.index if name not in columns]
-    return Trained(profile, series, left_out)
+    return Trained(profile, left_out)
 
 
 def minutes_table(

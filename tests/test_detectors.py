@@ -376,12 +376,6 @@ def test_the_table_names_each_detector_as_it_names_itself(kind):
     assert DETECTORS[kind].name == kind
 
 
-def test_a_networks_arguments_are_those_it_was_made_with(fitted):
-    arguments = fitted.detector.arguments()
-    again = detector(fitted.detector.name, **arguments)
-    assert again.arguments() == arguments
-
-
 # ------------------------------------------------------------------------- scaling
 
 

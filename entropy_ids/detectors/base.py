@@ -10,7 +10,7 @@ epoch are NaN while it warms up.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -182,10 +182,6 @@ class SeriesDetector(ABC):
         )
         self._joint = Joint(residual["mean"], residual["covariance"], self.join)
         self._load_weights(weights)
-
-    def arguments(self) -> dict[str, Any]:
-        """Give the network's own arguments, beyond those of every detector."""
-        return {}
 
 
 def _ends(series: EntropySeries, window: int) -> NDArray[np.int64]:

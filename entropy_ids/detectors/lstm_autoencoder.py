@@ -24,8 +24,6 @@ References
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -101,10 +99,6 @@ class LstmAutoencoder(SeriesDetector):
         self.hidden = hidden
         self.latent = latent
         self._network: nn.Module | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Give the sizes of the network."""
-        return {"hidden": self.hidden, "latent": self.latent}
 
     def _make(self) -> nn.Module:
         return Network(len(self.columns), self.hidden, self.latent)

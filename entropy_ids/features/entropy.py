@@ -9,8 +9,7 @@ With :math:`p_i = c_i / N` over the values that occur:
 * Rényi :math:`R_\alpha = \log_2(\sum p_i^\alpha) / (1 - \alpha)`, Shannon at 1.
 * Tsallis :math:`S_\alpha = (\sum p_i^\alpha - 1) / (1 - \alpha)`, Shannon in nats at 1.
 * Rarefied: what a sample of :math:`N_0` connections, drawn without replacement, shows
-on
-  average. All three orders come from
+  on average. All three orders come from
   :math:`Z_k = \sum_i p_i \prod_{j<k} (N - c_i - j) / (N - 1 - j)`, the unbiased
   estimate of the chance that a connection's value is new after k others.
 
