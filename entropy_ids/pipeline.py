@@ -117,7 +117,7 @@ def train(
     scores = detector.fit(series, progress).score
     threshold = top_percent(scores, config["threshold.top_percent"])
     normal = (scores <= threshold).to_numpy()
-    slots = calendar_of(config).slots(_index(series))
+    slots = detector.calendar.slots(_index(series))
     bounds = learn(series.values[normal], slots[normal], config["judging.slot_minutes"])
     weights, residual = detector.tensors()
     stamps = _index(series).as_unit("s").asi8

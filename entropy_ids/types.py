@@ -79,7 +79,8 @@ class Minutes:
     tables
         Count tables by name (`entropy_ids.features.counting.TABLES`).
     rows
-        ``minute``, ``uid`` and the 5-tuple of every connection, in file order.
+        ``minute``, ``uid`` and the 5-tuple of every connection, by stream and in file
+        order.
     """
 
     index: pl.DataFrame

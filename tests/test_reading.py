@@ -127,6 +127,15 @@ def test_the_minutes_of_two_loggers_are_those_of_their_merged_traffic(loggers, w
     assert assembler.account.counted == MINUTES * EACH
 
 
+def test_the_rows_of_two_loggers_stand_in_one_order_whatever_is_read_at_once(loggers):
+    def uids(block_bytes: int) -> list[str]:
+        chunks, _ = read(loggers, Reading(block_bytes=block_bytes))
+        rows = pl.concat(chunk.rows for chunk in chunks)
+        return rows.sort("minute", maintain_order=True)["uid"].to_list()
+
+    assert uids(700) == uids(3_000) == uids(4 << 20)
+
+
 def test_a_minute_waits_until_both_loggers_have_passed_it(loggers):
     spy = Spy(streams_of(loggers))
     seen = 0

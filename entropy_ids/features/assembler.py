@@ -55,6 +55,7 @@ _INDEX = {
 class _Part:
     """Counted rows of one stamped batch."""
 
+    stream: str
     tables: Tables
     rows: pl.DataFrame
     sizes: pl.DataFrame  # minute, flows, old
@@ -76,7 +77,7 @@ class _Part:
         if not sizes.height:
             return None
         tables = {name: table.filter(keep) for name, table in self.tables.items()}
-        return _Part(tables, self.rows.filter(keep), sizes)
+        return _Part(self.stream, tables, self.rows.filter(keep), sizes)
 
 
 @dataclass
@@ -143,7 +144,7 @@ class Assembler:
         for stamped in batches:
             if stamped.epoch != self._epochs[stream]:
                 closed += self._begin(stream, stamped)
-            self._count(stamped.frame)
+            self._count(stream, stamped.frame)
         self._collect(stream)
         return closed + self._close(self._limit())
 
@@ -158,16 +159,15 @@ class Assembler:
         self._partial.append((int(stamped.frame["minute"][0]), stamped.settled))
         return closed
 
-    def _count(self, frame: pl.DataFrame) -> None:
+    def _count(self, stream: str, frame: pl.DataFrame) -> None:
         if self._next is not None and frame["minute"][0] < self._next:
-            late = pl.max_horizontal(
-                "minute", pl.lit(self._next)
-            )  # of a dropped stream
-            frame = frame.with_columns(minute=late)
+            first = pl.max_horizontal("minute", pl.lit(self._next))
+            frame = frame.with_columns(minute=first)  # of a stream that fell behind
         frame = with_direction(frame, self.local_networks)
         sizes = frame.group_by("minute").agg(flows=pl.len(), old=pl.col("old").sum())
         rows = frame.select(ROW_COLUMNS)
-        self._parts.append(_Part(count(frame, self.tables), rows, sizes))
+        tables = count(frame, self.tables)
+        self._parts.append(_Part(stream, tables, rows, sizes))
         self.account.counted += frame.height
 
     def _quarantine(self, row: BadRow) -> None:
@@ -220,6 +220,7 @@ class Assembler:
         index = self._index(sizes, limit)
         self._next = limit
         self._partial = [span for span in self._partial if span[1] > limit]
+        done.sort(key=lambda part: part.stream)  # not in the order of reading
         tables = add([part.tables for part in done])
         return [Minutes(index, tables, pl.concat(part.rows for part in done))]
 
