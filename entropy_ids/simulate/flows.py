@@ -34,10 +34,18 @@ FIELDS: Final = {
     "tunnel_parents": "set[string]",
 }
 
+Logs = dict[str, pl.DataFrame]
+"""Rows by log name, ``conn`` among them: Zeek's columns, and ``written``."""
+
+HINTS: Final = {"name": pl.String, "failed": pl.Boolean}
+"""What sibling logs tell of a flow besides: the name that was asked for (DNS query,
+host, server name), and whether a login failed. Null where there is nothing to tell."""
+
 # The address plan. No address here has an owner: RFC 1918 for the office, RFC 5737 for
-# its public servers, RFC 2544 for the Internet, so that a demo accuses nobody.
+# its public servers, RFC 2544 for the Internet, so that a demo accuses nobody. The
+# site's own traffic stays in 198.18/16; 198.19/16 is left to attackers.
 LOCAL_NETWORKS: Final = r"^(10\.20|203\.0\.113)\."
-INTERNET_HOSTS: Final = 2**17
+INTERNET_HOSTS: Final = 2**16
 
 SEGMENT: Final = 1000  # payload bytes of a usual data packet: few are full ones
 BASE62: Final = np.frombuffer(
@@ -52,7 +60,12 @@ def workstation(number: int) -> str:
 
 def internet(number: int) -> str:
     """Return the address of an Internet host, ``number`` below ``INTERNET_HOSTS``."""
-    return f"198.{18 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+    return f"198.18.{number >> 8 & 255}.{number & 255}"
+
+
+def attacker(number: int) -> str:
+    """Return an Internet address that the site itself never talks to."""
+    return f"198.19.{number >> 8 & 255}.{number & 255}"
 
 
 def complete(flows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
@@ -64,16 +77,19 @@ def complete(flows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         One row per flow: ``ts`` (epoch s), ``id.*``, ``proto``, ``service``,
         ``duration`` (s), ``orig_bytes`` and ``resp_bytes`` (used where the history has
         a D or d), ``conn_state``, ``history`` (ICMP too: D or Dd), and ``tries``: how
-        often the originator sent all it did, 1 unless nobody answered.
+        often the originator sent all it did, 1 unless nobody answered. The columns of
+        ``HINTS`` may be there.
     rng
         Draws uids and the jitter of writing.
 
     Returns
     -------
     pl.DataFrame
-        The same rows in the same order, with the columns of ``FIELDS`` and
-        ``written``: the epoch second at which Zeek writes the row.
+        The same rows in the same order, with the columns of ``FIELDS``, of ``HINTS``,
+        and ``written``: the epoch second at which Zeek writes the row.
     """
+    missing = {name: kind for name, kind in HINTS.items() if name not in flows.columns}
+    hints = {name: pl.lit(None, kind) for name, kind in missing.items()}
     tcp = pl.col("proto") == "tcp"
     alone = (pl.col("orig_pkts") + pl.col("resp_pkts")) == 1
     return (
@@ -103,8 +119,9 @@ def complete(flows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
             history=pl.when(pl.col("proto") != "icmp").then("history"),
             missed_bytes=pl.lit(0),
             tunnel_parents=pl.lit(None, pl.String),
+            **hints,
         )
-        .select(*FIELDS, "written")
+        .select(*FIELDS, *HINTS, "written")
     )
 
 
