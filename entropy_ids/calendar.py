@@ -7,7 +7,9 @@ which a site repeats itself.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -15,6 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from entropy_ids.errors import ConfigError
+
+if TYPE_CHECKING:
+    from entropy_ids.config import Config
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 DAY_TYPES = ("weekday", "weekend")
@@ -73,6 +78,20 @@ class Calendar:
                     "site.holidays: expected dates such as 2026-12-25, found "
                     f"{holiday!r}"
                 ) from err
+
+    @staticmethod
+    def of(settings: Config | Mapping[str, Any]) -> Calendar:
+        """Make the calendar of these settings."""
+        return Calendar(
+            settings["site.timezone"],
+            tuple(settings["site.weekend"]),
+            tuple(settings["site.holidays"]),
+        )
+
+    def dates(self, minutes: pd.DatetimeIndex) -> NDArray[np.int64]:
+        """Give each UTC minute's local date, as days since 1970."""
+        local = minutes.tz_convert(self.timezone).tz_localize(None)
+        return local.as_unit("s").asi8 // 86_400
 
     def slots(self, minutes: pd.DatetimeIndex) -> NDArray[np.int64]:
         """Give each UTC minute's slot: hour, plus 24 on weekends and holidays."""

@@ -16,13 +16,13 @@ from pathlib import Path
 import click
 
 from entropy_ids import __version__, console, show
-from entropy_ids.config import SETTINGS, Config, utc_minute
+from entropy_ids.config import Config, utc_minute
 from entropy_ids.errors import (
     ConfigError,
     EntropyIdsError,
     InputError,
-    ProfileError,
 )
+from entropy_ids.settings import SETTINGS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -271,11 +271,16 @@ def demo(directory: Path, seed: int, config: Config) -> None:
 
 @cli.group("profile")
 def profile_group() -> None:
-    """Look at profiles."""
+    """Look at profiles, and correct them."""
+
+
+_profile = click.argument(
+    "directory", metavar="PROFILE", type=click.Path(path_type=Path)
+)
 
 
 @profile_group.command("show")
-@click.argument("directory", metavar="PROFILE", type=click.Path(path_type=Path))
+@_profile
 @click.option("--slot", help="Show the bounds of one slot, e.g. 'weekday 08'.")
 def profile_show(directory: Path, slot: str | None) -> None:
     """Show what a profile was trained on, and its slots or one slot's bounds.
@@ -285,22 +290,36 @@ def profile_show(directory: Path, slot: str | None) -> None:
       entropy-ids profile show profiles/office
       entropy-ids profile show profiles/office --slot 'weekday 08'
     """
-    from entropy_ids.profile.store import Profile
+    console.profile_show(directory, slot)
 
-    stored = Profile.read(directory)
-    if slot is not None:
-        console.out.print(show.bounds(stored.bounds, slot))
-        return
-    try:
-        trained = show.trained(stored.manifest, [])
-    except (KeyError, TypeError, ValueError) as problem:
-        raise ProfileError(
-            f"{directory}: expected in manifest.json what training writes, found "
-            f"{problem} missing or damaged; train anew"
-        ) from problem
-    console.out.print(trained)
-    console.out.print(show.slots(stored.bounds))
-    console.out.print(f"profile {stored.hash}: {directory}")
+
+@profile_group.command("retract")
+@_profile
+@click.argument("minutes", metavar="MINUTE...", nargs=-1, required=True)
+def profile_retract(directory: Path, minutes: tuple[str, ...]) -> None:
+    """Take minutes (UTC) out of a profile's bounds, as if never seen.
+
+    For minutes that turn out to have been attacked. The network and the threshold stay
+    as they are: train anew to change those.
+
+    \b
+    Examples:
+      entropy-ids profile retract profiles/office 2026-11-03T14:07 2026-11-03T14:08
+    """
+    console.profile_retract(directory, [utc_minute(minute) for minute in minutes])
+
+
+@profile_group.command("diff")
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+def profile_diff(one: Path, other: Path) -> None:
+    """Show how two profiles differ: settings, range, threshold, bounds.
+
+    \b
+    Examples:
+      entropy-ids profile diff profiles/october profiles/november
+    """
+    console.profile_diff(one, other)
 
 
 @cli.group("config")

@@ -7,12 +7,12 @@ the jobs that need it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +26,7 @@ from rich.progress import (
 
 from entropy_ids import show
 from entropy_ids.config import Config
-from entropy_ids.errors import ConfigError
+from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
     from entropy_ids.collector import LogFile
@@ -111,21 +111,22 @@ def features(request: Request, output: Path) -> None:
 def train(request: Request, directory: Path, detector: str) -> None:
     """Train on logs, write the profile, and say what was learned."""
     from entropy_ids import pipeline
-    from entropy_ids.alarms.contributors import Usual
+    from entropy_ids.alarms.contributors import Seen
     from entropy_ids.profile.store import check_target
     from entropy_ids.reading import read_series
 
     check_target(directory)
-    config, usual = request.config, Usual()
+    config, seen = request.config, Seen()
+    _warn(config)
     pipeline.detector_of(config, detector)  # what is refused is refused before work
     with file_bar(request.files) as file_done:
         series, assembler = read_series(
-            request.files, config, request.reading, file_done, usual
+            request.files, config, request.reading, file_done, seen
         )
     with bar("training", config["training.epochs"]) as update:
         trained = pipeline.train(
             series,
-            usual.table(),
+            seen,
             config,
             request.sensor or config["site.name"],
             detector,
@@ -137,6 +138,64 @@ def train(request: Request, directory: Path, detector: str) -> None:
     out.print(f"profile {profile_hash}: {directory}")
 
 
+def profile_show(directory: Path, slot: str | None) -> None:
+    """Show a profile, or the bounds of one of its slots."""
+    from entropy_ids.calendar import Calendar
+    from entropy_ids.profile.outlook import effect_of_k, slots_of
+    from entropy_ids.profile.revise import normal
+    from entropy_ids.profile.store import Profile
+
+    profile = Profile.read(directory)
+    if slot is not None:
+        out.print(show.bounds(profile.bounds, slot, profile.setters))
+        return
+    manifest = profile.manifest
+    try:
+        series = profile.series[normal(profile.series, manifest["threshold"])]
+        slots, dates = slots_of(series, Calendar.of(manifest["settings"]))
+        effect = effect_of_k(series[list(manifest["columns"])], slots, dates)
+        trained = show.trained(manifest, [])
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ProfileError(
+            f"{directory}: expected in manifest.json what training writes, found "
+            f"{problem} missing or damaged; train anew"
+        ) from problem
+    out.print(trained)
+    out.print(show.slots(profile.bounds))
+    out.print(show.effect_of_k(effect))
+    out.print(f"profile {profile.hash}: {directory}")
+
+
+def profile_retract(directory: Path, minutes: list[int]) -> None:
+    """Take minutes out of a profile's bounds, and write it."""
+    from entropy_ids.profile.revise import diff, retract
+    from entropy_ids.profile.store import Profile
+
+    before = Profile.read(directory)
+    after = retract(before, minutes)
+    out.print(show.difference(diff(before, after)))
+    out.print(f"profile {before.hash} became {after.write(directory)}: {directory}")
+
+
+def profile_diff(one: Path, other: Path) -> None:
+    """Show how two profiles differ."""
+    from entropy_ids.profile.revise import diff
+    from entropy_ids.profile.store import Profile
+
+    out.print(show.difference(diff(Profile.read(one), Profile.read(other))))
+
+
+def _warn(settings: Config | Mapping[str, Any]) -> None:
+    """Warn of the published margin, wherever it is used."""
+    if settings["judging.margin"] == "published":
+        err.print(
+            "warning: judging.margin = published tightens the lower bound as k grows, "
+            f"against its purpose: at k = {settings['judging.k']:g} most normal "
+            "minutes may be flagged (see entropy-ids profile show); span widens both",
+            style="bold red",
+        )
+
+
 def replay(request: Request, directory: Path, out_directory: Path) -> None:
     """Replay logs against a profile, and show the incidents."""
     from entropy_ids import pipeline
@@ -145,6 +204,7 @@ def replay(request: Request, directory: Path, out_directory: Path) -> None:
 
     profile = Profile.read(directory)
     pipeline.check_settings(profile, request.config)
+    _warn(profile.manifest["settings"])
     with file_bar(request.files) as file_done:
         replayed = driver.replay(
             request.files,

@@ -6,39 +6,41 @@ What comes before, up to closed minutes, is in `entropy_ids.reading`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from entropy_ids.alarms.contributors import contributors, leading, matching_uids
+from entropy_ids.alarms.contributors import Seen, contributors, leading, matching_uids
 from entropy_ids.alarms.incidents import Incidents, iso
 from entropy_ids.calendar import Calendar
 from entropy_ids.config import Config
-from entropy_ids.detectors import DETECTORS, SeriesDetector, top_percent
+from entropy_ids.detectors import DETECTORS, SeriesDetector
+from entropy_ids.detectors.threshold import (
+    HELD_EVERY,
+    LEAST_EXPECTED,
+    Budget,
+    held_out,
+    meet,
+    top_percent,
+)
 from entropy_ids.detectors.training import Progress, Training
 from entropy_ids.errors import ConfigError, InputError, ProfileError
 from entropy_ids.features.catalog import Column
 from entropy_ids.features.series import Measure
-from entropy_ids.profile.bounds import Bounds, learn, signs, sizes
+from entropy_ids.profile.bounds import Bounds, bound_setters, signs, sizes
+from entropy_ids.profile.outlook import shortfalls
+from entropy_ids.profile.revise import bounds_of, normal
 from entropy_ids.profile.signatures import default_text, name
 from entropy_ids.profile.store import Profile
 from entropy_ids.types import Alarm, EntropySeries, Minutes, Verdict
 
 LEAST_OBSERVED = 0.05
 """A column that fewer training minutes than this share could measure is left out."""
-
-
-def calendar_of(settings: Config | Mapping[str, Any]) -> Calendar:
-    """Make the site's calendar."""
-    return Calendar(
-        settings["site.timezone"],
-        tuple(settings["site.weekend"]),
-        tuple(settings["site.holidays"]),
-    )
 
 
 def detector_of(settings: Config | Mapping[str, Any], kind: str) -> SeriesDetector:
@@ -64,7 +66,7 @@ def detector_of(settings: Config | Mapping[str, Any], kind: str) -> SeriesDetect
     )
     own = {key: settings[f"detector.{key}"] for key in ("hidden", "latent")}
     return DETECTORS[kind](
-        calendar=calendar_of(settings),
+        calendar=Calendar.of(settings),
         window=settings["detector.window_min"],
         join=settings["detector.join"],
         training=training,
@@ -82,7 +84,7 @@ class Trained:
 
 def train(
     series: EntropySeries,
-    usual: pd.DataFrame,
+    seen: Seen,
     config: Config,
     sensor: str,
     kind: str,
@@ -94,32 +96,26 @@ def train(
     ----------
     series
         The training range, all default columns.
-    usual
-        Usual shares of values over the same range.
+    seen
+        What the minutes of the same range hold besides.
 
     Raises
     ------
     InputError
         When there are too few whole minutes.
     """
-    whole = series.complete
-    if not whole.any():
+    if not series.complete.any():
         raise InputError(
             f"expected whole minutes to train on, found none in {len(series)}; the "
             "first and the last minute read are never whole, so read more logs"
         )
-    observed = series.values[whole].notna().mean()
-    columns = list(observed.index[observed >= LEAST_OBSERVED])
-    series = EntropySeries(
-        series.values[columns], series.coverage, series.flows, series.epoch
-    )
+    series, left_out = _measurable(series)
     detector = detector_of(config, kind)
-    scores = detector.fit(series, progress).score
-    threshold = top_percent(scores, config["threshold.top_percent"])
-    normal = (scores <= threshold).to_numpy()
-    slots = detector.calendar.slots(_index(series))
-    bounds = learn(series.values[normal], slots[normal], config["judging.slot_minutes"])
-    weights, residual = detector.tensors()
+    scores, threshold, budget = _fit(detector, series, config, progress)
+    columns = list(series.values.columns)
+    table = minutes_table(series, scores, threshold)
+    table = table.astype(dict.fromkeys(columns, np.float32))  # half the size
+    slots = detector.calendar.slots(_index(series)[series.complete])
     stamps = _index(series).as_unit("s").asi8
     manifest = {
         "sensor": sensor,
@@ -127,25 +123,73 @@ def train(
             "first": iso(int(stamps[0])),
             "last": iso(int(stamps[-1])),
             "minutes": len(series),
-            "whole": int(whole.sum()),
-            "normal": int(normal.sum()),
+            "whole": int(series.complete.sum()),
+            "normal": int(normal(table, threshold).sum()),
         },
         "columns": columns,
         "detector": kind,
         "settings": config.trained(),
         "threshold": threshold,
+        "budget": budget and {**asdict(budget), "interval": list(budget.interval)},
+        "remarks": shortfalls(slots) + _unmet(budget, config),
     }
+    bounds = bounds_of(table, columns, detector.calendar, manifest)
+    weights, residual = detector.tensors()
+    setters = bound_setters(bounds, seen.heaviest.table())
     profile = Profile(
         manifest,
         weights,
         residual,
         bounds,
-        minutes_table(series, scores, threshold),
-        usual,
+        setters,
+        table,
+        seen.usual.table(),
         default_text(),
     )
-    left_out = [name for name in observed.index if name not in columns]
     return Trained(profile, left_out)
+
+
+def _measurable(series: EntropySeries) -> tuple[EntropySeries, list[str]]:
+    """Leave out the columns that too few whole minutes could measure."""
+    observed = series.values[series.complete].notna().mean()
+    kept = observed.index[observed >= LEAST_OBSERVED]
+    left_out = [name for name in observed.index if name not in kept]
+    return replace(series, values=series.values[list(kept)]), left_out
+
+
+def _fit(
+    detector: SeriesDetector,
+    series: EntropySeries,
+    config: Config,
+    progress: Progress | None,
+) -> tuple[pd.Series[float], float, Budget | None]:
+    """Train, and set the threshold: by the budget, or else by the highest errors."""
+    asked = config["threshold.alarms_per_day"]
+    held = held_out(_index(series), detector.calendar)
+    days = int((held & series.complete).sum()) / 1440
+    if asked * days < LEAST_EXPECTED:
+        scores = detector.fit(series, progress).score
+        return scores, top_percent(scores, config["threshold.top_percent"]), None
+    shown = series.coverage.where(~held, "partial")
+    detector.fit(replace(series, coverage=shown), progress)
+    scores = detector.score(series).score
+    budget = meet(scores[held], asked, config["incidents.quiet_minutes"])
+    return scores, budget.threshold, budget
+
+
+def _unmet(budget: Budget | None, config: Config) -> list[str]:
+    """Say that a budget was asked for, and could not be held against anything."""
+    asked = config["threshold.alarms_per_day"]
+    if budget or not asked:
+        return []
+    return [
+        f"the budget of {asked:g} a day (threshold.alarms_per_day) cannot be met: it "
+        "is held against every fourth day, which must allow "
+        f"{LEAST_EXPECTED:g} incidents; train on "
+        f"{math.ceil(HELD_EVERY * LEAST_EXPECTED / asked)} days or more. Here the "
+        f"{config['threshold.top_percent']:g} % of training minutes with the highest "
+        "error lie above the threshold (threshold.top_percent)"
+    ]
 
 
 def minutes_table(
@@ -219,7 +263,9 @@ class Watch:
             self.detector = detector_of(settings, manifest["detector"])
             self.measure = Measure(tuple(columns), settings["entropy.rarefy_to"])
             self.networks = tuple(settings["site.local_networks"])
-            self._bounds = Bounds(profile.bounds, settings["judging.k"])
+            self._bounds = Bounds(
+                profile.bounds, settings["judging.k"], settings["judging.margin"]
+            )
             named = {"name": str(manifest["sensor"]), "hash": profile.hash}
         except (KeyError, TypeError, ValueError, ConfigError) as err:
             raise ProfileError(

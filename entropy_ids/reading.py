@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import polars as pl
 
-from entropy_ids.alarms.contributors import Usual
+from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import LogFile, Parsed, parse, segments
 from entropy_ids.config import Config
 from entropy_ids.errors import InputError
@@ -152,14 +152,14 @@ def read_series(
     config: Config,
     reading: Reading,
     file_done: FileDone | None = None,
-    usual: Usual | None = None,
+    seen: Seen | None = None,
 ) -> tuple[EntropySeries, Assembler]:
     """Read logs into a series of all default columns.
 
     Parameters
     ----------
-    usual
-        When given, it counts the values of all minutes besides.
+    seen
+        When given, it looks at all minutes besides.
 
     Raises
     ------
@@ -171,8 +171,8 @@ def read_series(
     parts = []
     for minutes in minutes_of(logs, assembler, reading, file_done):
         parts.append(measure(minutes))
-        if usual is not None:
-            usual.add(minutes)
+        if seen is not None:
+            seen.add(minutes)
     if not parts:
         account = assembler.account
         raise InputError(

@@ -10,17 +10,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from entropy_ids.alarms.incidents import iso, percent
 from entropy_ids.alarms.sinks import sanitize
 from entropy_ids.calendar import SLOTS, Calendar
-from entropy_ids.config import SETTINGS, Config
+from entropy_ids.config import Config
 from entropy_ids.errors import ConfigError
+from entropy_ids.features.catalog import Column
+from entropy_ids.profile.bounds import setter_key
+from entropy_ids.profile.outlook import false_flags
+from entropy_ids.profile.revise import Difference
+from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Account, Alarm, BadRow, Contributor, Quality
 
 MOST_LINES = 5
+MOST_MOVED = 20
 _COLOURS = {"low": "dim", "medium": "yellow", "high": "red", "critical": "bold red"}
 
 
@@ -103,6 +110,7 @@ def trained(manifest: Mapping[str, Any], left_out: Sequence[str]) -> Text:
         f"below the threshold {manifest['threshold']:.3g}",
         f"{len(manifest['columns'])} columns",
     ]
+    lines += _expected(manifest)
     if left_out:
         lines.append(
             f"{len(left_out)} columns left out, too rarely measurable here: "
@@ -111,47 +119,90 @@ def trained(manifest: Mapping[str, Any], left_out: Sequence[str]) -> Text:
     return Text(safe_lines(lines))
 
 
+def _expected(manifest: Mapping[str, Any]) -> list[str]:
+    """Say how many alarms to expect, and what the training lacked."""
+    lines = []
+    if budget := manifest["budget"]:
+        low, high = budget["interval"]
+        lines.append(
+            f"expect {budget['incidents'] / budget['days']:.2g} alarms a day from "
+            f"normal traffic (95 % interval {low:.2g} to {high:.2g}): "
+            f"{budget['incidents']} in {budget['days']:.1f} days held out, budget "
+            f"{budget['alarms_per_day']:g} a day"
+        )
+    return lines + [f"remark: {remark}" for remark in manifest["remarks"]]
+
+
 def slots(bounds: pd.DataFrame) -> Table:
     """Show how mature each slot of the week is."""
     table = Table(title="slots", title_justify="left")
-    for heading in ("slot", "minutes", "borrowed", "false flags per column"):
+    for heading in ("slot", "minutes", "of days", "borrowed", "false flags per column"):
         table.add_column(heading)
     for slot, rows in bounds.groupby("slot"):
         n = int(rows["n"].max())
         table.add_row(
             Calendar.name(int(str(slot))),
             str(n),
+            str(int(rows["days"].iloc[0])),
             str(int(rows["borrowed"].iloc[0])),
-            f"{2 / (n + 1):.2%}",
+            f"{false_flags(n):.2%}",
         )
     return table
 
 
-def bounds(table: pd.DataFrame, slot: str) -> Table:
-    """Show the bounds of one slot, and the minutes that set them."""
+def effect_of_k(effect: pd.DataFrame) -> Table:
+    """Show what each margin would flag of normal minutes, by its width."""
+    title = "signals of normal minutes outside the bounds of the other days"
+    table = Table(title=title, title_justify="left")
+    table.add_column("margin")
+    wide = effect.pivot(index="margin", columns="k", values="outside")
+    for k in wide.columns:
+        table.add_column(f"k = {k:g}")
+    for margin, row in wide.iterrows():
+        table.add_row(str(margin), *(f"{share:.2%}" for share in row))
+    return table
+
+
+def bounds(table: pd.DataFrame, slot: str, setters: pd.DataFrame) -> Table:
+    """Show the bounds of one slot, and the minutes and connections that set them."""
     names = [Calendar.name(number) for number in range(SLOTS)]
     if slot not in names:
         raise ConfigError(
             f"--slot: expected a slot from {names[0]!r} to {names[-1]!r}, found "
             f"{slot!r}"
         )
+    who = setters.set_index(["minute", "key"])[["value", "uids"]].T.to_dict("list")
     shown = Table(title=slot, title_justify="left")
-    for heading in ("column", "n", "low", "set at", "high", "set at"):
+    for heading in ("column", "n", "low", "set at, by", "high", "set at, by"):
         shown.add_column(heading)
     for row in table[table["slot"] == names.index(slot)].itertuples():
-        shown.add_row(
-            str(row.column),
-            str(row.n),
-            f"{row.low:.3f}",
-            _stamp(row.low_minute),
-            f"{row.high:.3f}",
-            _stamp(row.high_minute),
-        )
+        key = setter_key(Column.named(str(row.column)))
+        by = [
+            _setter(minute, who.get((minute, key)))
+            for minute in (row.low_minute, row.high_minute)
+        ]
+        low, high = f"{row.low:.3f}", f"{row.high:.3f}"
+        shown.add_row(str(row.column), str(row.n), low, by[0], high, by[1])
     return shown
 
 
-def _stamp(minute: Any) -> str:
-    return "-" if pd.isna(minute) else f"{minute:%Y-%m-%d %H:%M}"
+def _setter(minute: Any, who: Sequence[Any] | None) -> Text:
+    """Say when a bound was set, by the heaviest value of that minute, with uids."""
+    stamp = "-" if pd.isna(minute) else f"{minute:%Y-%m-%d %H:%M}"
+    return Text(safe(f"{stamp} {who[0]} {' '.join(who[1])}" if who else stamp))
+
+
+def difference(found: Difference) -> Group:
+    """Show how two profiles differ."""
+    settings = Table("of the profile", "one", "other")
+    for key, (one, other) in found.manifest.items():
+        settings.add_row(key, Text(safe(str(one))), Text(safe(str(other))))
+    moved = Table("column", "slots moved", "furthest, in spans of the one")
+    for row in found.bounds.head(MOST_MOVED).itertuples():
+        moved.add_row(str(row.column), str(row.slots), f"{row.moved:.2f}")
+    more = max(0, len(found.bounds) - MOST_MOVED)
+    only = f"columns of one only: {', '.join(found.columns) or 'none'}"
+    return Group(settings, Text(only), moved, Text(f"and {more} columns more"))
 
 
 def settings(config: Config) -> Table:

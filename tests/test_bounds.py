@@ -22,7 +22,7 @@ def table_of(values: list, slots: list[int], slot_minutes: int = 1) -> pd.DataFr
     rows = np.array(values, float).reshape(len(slots), -1)
     columns = [ENTROPY, SIZE, "resp_h.all.rarefied.0"][: rows.shape[1]]
     frame = pd.DataFrame(rows, index=make.stamps(len(slots)), columns=columns)
-    return learn(frame, np.array(slots), slot_minutes)
+    return learn(frame, np.array(slots), np.arange(len(slots)), slot_minutes)
 
 
 def bounds_of(low: float, high: float, k: float, name: str = ENTROPY) -> Bounds:
@@ -156,7 +156,7 @@ def test_a_column_never_known_in_a_slot_has_no_bound_and_no_minute_that_set_it()
 
 def test_without_minutes_there_is_nothing_to_learn():
     with pytest.raises(InputError, match="found none"):
-        learn(pd.DataFrame(columns=[ENTROPY]), np.zeros(0, int), 1)
+        learn(pd.DataFrame(columns=[ENTROPY]), np.zeros(0, int), np.zeros(0, int), 1)
 
 
 @settings(deadline=None, max_examples=25)

@@ -6,8 +6,8 @@ import pytest
 from zeek import conn, write_conn
 
 from entropy_ids.cli import main
-from entropy_ids.config import SETTINGS
 from entropy_ids.features.catalog import default_columns
+from entropy_ids.settings import SETTINGS
 
 
 def run(*arguments: object) -> int:

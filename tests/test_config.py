@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_ids.config import ENVIRONMENT, SETTINGS, Config, utc_minute
+from entropy_ids.config import ENVIRONMENT, Config, utc_minute
 from entropy_ids.errors import ConfigError
+from entropy_ids.settings import SETTINGS
 
 KEYS = [setting.key for setting in SETTINGS]
 
@@ -131,7 +132,7 @@ def test_a_value_of_another_kind_is_refused_by_its_setting(text):
         "judging.k=2.01",
         "judging.k=nan",
         "judging.k=inf",
-        "judging.margin=published",
+        "judging.margin=wide",
         "entropy.kind=shannon",
         "entropy.alphas=[]",
         "entropy.alphas=[21]",

@@ -11,7 +11,8 @@ import pytest
 from zeek import conn, write_conn
 
 from entropy_ids.cli import cli
-from entropy_ids.config import SETTINGS, Config
+from entropy_ids.config import Config
+from entropy_ids.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 from make import COLUMNS, T0, covered, series, stamps
 from naive import batch, end_of, traffic
 
-from entropy_ids.alarms.contributors import Usual
+from entropy_ids.alarms.contributors import Seen
 from entropy_ids.alarms.incidents import iso
-from entropy_ids.config import SETTINGS, Config
+from entropy_ids.config import Config
 from entropy_ids.detectors import DETECTORS
 from entropy_ids.errors import ConfigError, InputError, ProfileError
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.pipeline import Trained, Watch, check_settings, detector_of, train
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of
+from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Alarm, EntropySeries, Minutes
 
 SMALL = {"training.epochs": 1, "detector.hidden": 8, "detector.latent": 4}
 WINDOW, PERCENT = 5, 2.5
 KIND = "lstm-autoencoder"
-NO_USUAL = pd.DataFrame({"feature": [], "value": [], "share": []})
 
 
 def config(**more: Any) -> Config:
@@ -39,7 +39,7 @@ def config(**more: Any) -> Config:
 
 
 def made(of: EntropySeries, **more: Any) -> Trained:
-    return train(of, NO_USUAL, config(**more), "office", KIND)
+    return train(of, Seen(), config(**more), "office", KIND)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_the_manifest_is_json_without_a_path_or_a_wall_time(year, trained):
     assert json.loads(text) == manifest
     assert "/" not in text
     assert json.dumps(made(year).profile.manifest) == text
-    keys = "sensor range columns detector settings threshold".split()
+    keys = "sensor range columns detector settings threshold budget remarks".split()
     assert list(manifest) == keys
     assert set(manifest["settings"]) == {s.key for s in SETTINGS if s.trained}
 
@@ -152,7 +152,7 @@ def test_too_few_whole_minutes_for_a_sequence_cannot_be_trained():
 
 def test_a_detector_that_does_not_exist_is_named_with_those_that_do(year):
     with pytest.raises(ConfigError, match=r"lstm-autoencoder.*'oracle'"):
-        train(year, NO_USUAL, config(), "office", "oracle")
+        train(year, Seen(), config(), "office", "oracle")
     for kind in DETECTORS:
         assert detector_of(config(), kind).window == WINDOW
 
@@ -211,10 +211,10 @@ def cut(minutes: Minutes, at: Iterable[int]) -> list[Minutes]:
 
 @pytest.fixture(scope="module")
 def profile() -> Profile:
-    usual, quiet = Usual(), site(300, seed=1_000)
-    usual.add(quiet)
+    seen, quiet = Seen(), site(300, seed=1_000)
+    seen.add(quiet)
     measured = measure_of(config())(quiet)
-    return train(measured, usual.table(), config(), "office", KIND).profile
+    return train(measured, seen, config(), "office", KIND).profile
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from make import T0, alarm
 from zeek import conn, write, write_conn
 
 from entropy_ids import pipeline
-from entropy_ids.alarms.contributors import Usual
+from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import LogFile, find_logs
 from entropy_ids.config import Config
 from entropy_ids.errors import ConfigError, InputError
@@ -66,9 +66,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> list[LogFile]:
 
 @pytest.fixture(scope="module")
 def profile(logs: list[LogFile]) -> Profile:
-    config, usual = Config.load(overrides=OVERRIDES, environment={}), Usual()
-    series, _ = read_series(logs, config, Reading(), usual=usual)
-    made = pipeline.train(series, usual.table(), config, "office", "lstm-autoencoder")
+    config, seen = Config.load(overrides=OVERRIDES, environment={}), Seen()
+    series, _ = read_series(logs, config, Reading(), seen=seen)
+    made = pipeline.train(series, seen, config, "office", "lstm-autoencoder")
     return made.profile
 
 

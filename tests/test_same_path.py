@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from entropy_ids import pipeline
-from entropy_ids.alarms.contributors import Usual
+from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import find_logs
 from entropy_ids.config import Config
 from entropy_ids.profile.store import Profile
@@ -24,11 +24,9 @@ LAST_DAY = int(dt.datetime(2026, 3, 4, tzinfo=dt.UTC).timestamp())
 def make_profile(logs: Path, out: Path, *overrides: str, workers: int = 1) -> Profile:
     config = Config.load(overrides=[*SMALL, *overrides], environment={})
     reading = Reading(workers, config["reading.block_kib"] << 10, until=LAST_DAY)
-    usual = Usual()
-    series, _ = read_series(find_logs([logs]), config, reading, usual=usual)
-    trained = pipeline.train(
-        series, usual.table(), config, "office", "lstm-autoencoder"
-    )
+    seen = Seen()
+    series, _ = read_series(find_logs([logs]), config, reading, seen=seen)
+    trained = pipeline.train(series, seen, config, "office", "lstm-autoencoder")
     trained.profile.write(out)
     return Profile.read(out)
 

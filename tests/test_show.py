@@ -12,9 +12,10 @@ from rich.console import Console
 
 from entropy_ids import show
 from entropy_ids.calendar import SLOTS, Calendar
-from entropy_ids.config import SETTINGS, Config
+from entropy_ids.config import Config
 from entropy_ids.errors import ConfigError
 from entropy_ids.profile.bounds import learn
+from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Account, BadRow, Quality
 
 CORPUS = pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
@@ -141,6 +142,8 @@ MANIFEST = {
     "detector": "lstm-autoencoder",
     "range": {"first": "a", "last": "b", "minutes": 100, "whole": 90, "normal": 80},
     "threshold": 1.2345,
+    "budget": None,
+    "remarks": ["no weekend minute was trained on"],
     "columns": ["flows.all.log2"],
 }
 
@@ -156,7 +159,10 @@ def test_a_profile_shows_what_it_was_trained_on():
 @pytest.fixture(scope="module")
 def learned() -> pd.DataFrame:
     values = pd.DataFrame({"flows.all.log2": np.arange(60.0)}, make.stamps(60))
-    return learn(values, np.full(60, 7), 60)
+    return learn(values, np.full(60, 7), np.zeros(60, int), 60)
+
+
+NOBODY = pd.DataFrame({"minute": [], "key": [], "value": [], "uids": []})
 
 
 def test_every_slot_is_shown_with_its_maturity(learned):
@@ -164,32 +170,43 @@ def test_every_slot_is_shown_with_its_maturity(learned):
     assert sum("week" in line for line in lines) == SLOTS
     [own] = [line for line in lines if "weekday 07" in line]
     [other] = [line for line in lines if "weekend 23" in line]
-    assert [cell.strip() for cell in own.split("│")[2:5]] == ["60", "0", "3.28%"]
-    assert [cell.strip() for cell in other.split("│")[2:5]] == ["60", "60", "3.28%"]
+    assert [cell.strip() for cell in own.split("│")[2:6]] == ["60", "1", "0", "3.28%"]
+    assert [cell.strip() for cell in other.split("│")[2:6]] == [
+        "60",
+        "1",
+        "60",
+        "3.28%",
+    ]
 
 
 def test_the_bounds_of_a_slot_are_shown_with_the_minutes_that_set_them(learned):
-    shown = rendered(show.bounds(learned, "weekday 07"))
+    stamp = learned["high_minute"].iloc[0]
+    who = {"minute": [stamp], "key": ["pair"], "value": ["a/b"], "uids": [["C1", "C2"]]}
+    shown = rendered(show.bounds(learned, "weekday 07", pd.DataFrame(who)))
     [row] = [line for line in shown.splitlines() if "flows.all.log2" in line]
     cells = [cell.strip() for cell in row.split("│")[2:7]]
-    assert cells == ["60", "0.000", "2024-04-21 07:00", "59.000", "2024-04-21 07:59"]
+    by = "2024-04-21 07:59 a/b C1 C2"
+    assert cells == ["60", "0.000", "2024-04-21 07:00", "59.000", by]
 
 
 def test_the_bounds_of_a_column_never_known_can_be_shown():
     values = pd.DataFrame({"flows.all.log2": [np.nan, np.nan]}, make.stamps(2))
-    shown = rendered(show.bounds(learn(values, np.array([7, 7]), 1), "weekday 07"))
+    table = learn(values, np.array([7, 7]), np.zeros(2, int), 1)
+    shown = rendered(show.bounds(table, "weekday 07", NOBODY))
     assert "2024-04-21" not in shown
 
 
 @pytest.mark.parametrize("slot", ["weekday 24", "Monday", "", "weekday 7"])
 def test_an_unknown_slot_is_refused_by_name(learned, slot):
     with pytest.raises(ConfigError, match=f"found '{slot}'"):
-        show.bounds(learned, slot)
+        show.bounds(learned, slot, NOBODY)
 
 
 @pytest.mark.parametrize("slot", [0, 23, 24, SLOTS - 1])
 def test_every_named_slot_can_be_shown(learned, slot):
-    assert Calendar.name(slot) in rendered(show.bounds(learned, Calendar.name(slot)))
+    assert Calendar.name(slot) in rendered(
+        show.bounds(learned, Calendar.name(slot), NOBODY)
+    )
 
 
 # ---------------------------------------------------------------------- settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import polars as pl
 
-from entropy_ids.features.catalog import FEATURES
+from entropy_ids.features.catalog import FEATURES, PAIR
 from entropy_ids.features.counting import Tables
 from entropy_ids.types import Contributor, Minutes
 
@@ -64,7 +64,7 @@ class Usual:
     def table(self) -> pd.DataFrame:
         """Give the most frequent values: ``feature``, ``value``, ``share``."""
         tables = []
-        for feature, parts in self._parts.items():
+        for feature, parts in self._parts.items() or [("", [_NO_VALUES])]:
             total = _total(parts)
             share = pl.col("flows") / total["flows"].sum()
             top = total.sort("flows", "value", descending=[True, False])
@@ -74,6 +74,73 @@ class Usual:
                 )
             )
         return pl.concat(tables).to_pandas()
+
+
+_NO_VALUES = pl.DataFrame(schema={"value": pl.String, "flows": pl.Int64})
+_NO_SETTERS = pl.DataFrame(
+    schema={
+        "minute": pl.Int64,
+        "key": pl.String,
+        "value": pl.String,
+        "uids": pl.List(pl.String),
+    }
+)
+MOST_SETTERS = 3
+"""Connections kept for each heaviest value of a training minute."""
+
+
+@dataclass
+class Heaviest:
+    """Keeps the heaviest value of each address and port in every minute, with uids."""
+
+    _parts: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, minutes: Minutes) -> None:
+        """Look at the rows of these minutes."""
+        self._parts += [_heaviest(minutes.rows, *item) for item in _ROW_KEYS.items()]
+
+    def table(self) -> pd.DataFrame:
+        """Give ``minute``, ``key``, ``value`` and ``uids`` (the first three)."""
+        parts = pl.concat([_NO_SETTERS, *self._parts])
+        table = parts.sort("minute", "key", maintain_order=True).to_pandas()
+        table["minute"] = pd.to_datetime(table["minute"], unit="s", utc=True)
+        return table
+
+
+_ROW_KEYS = {
+    "orig_h": ("id.orig_h",),
+    "resp_h": ("id.resp_h",),
+    "resp_p": ("id.resp_p", "proto"),
+    "orig_p": ("id.orig_p",),
+    "pair": PAIR,
+}
+
+
+def _heaviest(rows: pl.DataFrame, name: str, key: tuple[str, ...]) -> pl.DataFrame:
+    """Give the most frequent value of each minute, the first seen of equals."""
+    values = rows.group_by("minute", *key, maintain_order=True).agg(
+        pl.len().alias("flows"), pl.col("uid").head(MOST_SETTERS).alias("uids")
+    )
+    top = values.sort("flows", descending=True, maintain_order=True)
+    text = pl.concat_str(
+        [pl.col(column).cast(pl.String).fill_null("-") for column in key], separator="/"
+    )
+    return top.unique("minute", keep="first", maintain_order=True).select(
+        "minute", pl.lit(name).alias("key"), text.alias("value"), "uids"
+    )
+
+
+@dataclass
+class Seen:
+    """What training keeps of the minutes that it reads, besides their series."""
+
+    usual: Usual = field(default_factory=Usual)
+    heaviest: Heaviest = field(default_factory=Heaviest)
+
+    def add(self, minutes: Minutes) -> None:
+        """Look at these minutes."""
+        self.usual.add(minutes)
+        self.heaviest.add(minutes)
 
 
 def _total(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:

@@ -1,13 +1,30 @@
-"""From training scores to the score above which a minute is an alarm."""
+"""From scores to the score above which a minute is an alarm.
+
+Two rules: the highest X % of training minutes (the paper), or a budget of incidents a
+day, met on minutes that the detector never saw.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2
 
+from entropy_ids.calendar import HOURS, Calendar
 from entropy_ids.errors import InputError
+from entropy_ids.types import MINUTE_S
+
+HELD_EVERY = 4
+"""One day in so many is held out, of weekdays and weekends alike."""
+LEAST_DAYS = 8
+"""With fewer days a held-out block is an eighth of the range instead of a day."""
+LEAST_EXPECTED = 2.0
+"""Incidents that a budget must let happen in the held-out time, to be met there."""
+_DAY_MINUTES = 1440
 
 
 def top_percent(scores: pd.Series[float], percent: float) -> float:
@@ -39,3 +56,106 @@ def top_percent(scores: pd.Series[float], percent: float) -> float:
         )
     above = int(len(known) * Fraction(str(percent)) / 100)  # 0.57 % means 57/10,000
     return float(known[len(known) - 1 - min(above, len(known) - 1)])
+
+
+def held_out(minutes: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
+    """Choose the minutes that a budget is met on: every fourth day of either day type.
+
+    Parameters
+    ----------
+    minutes
+        The training minutes, ascending, UTC.
+    """
+    dates = calendar.dates(minutes)
+    off = calendar.slots(minutes) // HOURS
+    block = off * (dates.max() + 1) + dates
+    if len(np.unique(dates)) < LEAST_DAYS:
+        block = np.arange(len(minutes)) * 2 * HELD_EVERY // len(minutes)
+    order = np.unique(block, return_inverse=True)[1]
+    return np.asarray(order % HELD_EVERY == HELD_EVERY - 1)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A budget of incidents a day, as it was met.
+
+    Attributes
+    ----------
+    alarms_per_day
+        What was asked for.
+    days
+        Scored minutes held out, in days.
+    incidents
+        What these minutes give at the threshold.
+    """
+
+    alarms_per_day: float
+    days: float
+    incidents: int
+    threshold: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Incidents a day to be expected: the exact 95 % interval of a Poisson rate."""
+        return poisson_interval(self.incidents, self.days)
+
+
+def poisson_interval(events: int, days: float) -> tuple[float, float]:
+    """Give the exact (Garwood) 95 % interval of a rate, events a day.
+
+    Examples
+    --------
+    >>> [round(limit, 2) for limit in poisson_interval(7, 7.0)]
+    [0.4, 2.06]
+    """
+    low = chi2.ppf(0.025, 2 * events) / 2 if events else 0.0
+    return float(low / days), float(chi2.ppf(0.975, 2 * events + 2) / 2 / days)
+
+
+def meet(scores: pd.Series[float], alarms_per_day: float, quiet_minutes: int) -> Budget:
+    """Find the lowest threshold that keeps held-out minutes within a budget.
+
+    Parameters
+    ----------
+    scores
+        Of held-out minutes (index UTC, ascending); NaN are left out.
+    alarms_per_day
+        Incidents a day.
+    quiet_minutes
+        Minutes without an anomaly that part two incidents.
+
+    Notes
+    -----
+    An incident here is a run of minutes above the threshold; when two different events
+    overlap, alarms count two.
+    """
+    known = scores.dropna()
+    days = len(known) / _DAY_MINUTES
+    assert isinstance(known.index, pd.DatetimeIndex)
+    stamps = known.index.as_unit("s").asi8
+    values = known.to_numpy()
+    threshold, met = float(values.max()), 0
+    for candidate in np.unique(values)[::-1]:
+        incidents = runs(stamps[values > candidate], quiet_minutes)
+        if incidents > alarms_per_day * days:
+            break
+        threshold, met = float(candidate), incidents
+    return Budget(alarms_per_day, days, met, threshold)
+
+
+def runs(stamps: NDArray[np.int64], quiet_minutes: int) -> int:
+    """Count the incidents that anomalous minutes make.
+
+    Parameters
+    ----------
+    stamps
+        Anomalous minutes, epoch seconds, ascending.
+
+    Examples
+    --------
+    >>> runs(np.array([0, 60, 300, 6000]), quiet_minutes=5)
+    2
+    """
+    return int(len(stamps) > 0) + int(
+        (np.diff(stamps) > quiet_minutes * MINUTE_S).sum()
+    )

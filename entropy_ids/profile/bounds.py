@@ -3,14 +3,14 @@
 Notes
 -----
 The paper's rule is r = (H - k min) / (k (max - min)) with r < 0 concentration and r > 1
-dispersion; a larger k tightens its lower bound, against its purpose. Here the margin is
-``span``: with r0 = (H - min) / (max - min), concentration is r0 < -(k - 1) and
-dispersion r0 > k; at k = 1 both are the same.
+dispersion; a larger k tightens its lower bound, against its purpose. By default the
+margin is ``span``: with r0 = (H - min) / (max - min), concentration is r0 < -(k - 1)
+and dispersion r0 > k; at k = 1 all margins are the same. `MARGINS` has the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,23 @@ DISPERSED_ORDERS = (0.0, 1.0)
 """Both orders of a pair must agree before a feature gets that sign; orders below 0 go
 up in most anomalies of either kind, so they only confirm."""
 
+Floats = NDArray[np.float64]
+MARGINS: dict[str, Callable[[Floats, Floats, float], tuple[Floats, Floats]]] = {
+    "span": lambda low, high, k: (
+        low - (k - 1) * (high - low),
+        high + (k - 1) * (high - low),
+    ),
+    "ratio": lambda low, high, k: (low / k, high * k),
+    "published": lambda low, high, k: (low * k, high * k),
+}
+"""Minimum, maximum and k → the bounds that a minute is judged by."""
+
 
 def learn(
-    values: pd.DataFrame, slots: NDArray[np.int64], slot_minutes: int
+    values: pd.DataFrame,
+    slots: NDArray[np.int64],
+    dates: NDArray[np.int64],
+    slot_minutes: int,
 ) -> pd.DataFrame:
     """Learn the bounds of every slot from low-error minutes.
 
@@ -36,8 +50,8 @@ def learn(
     ----------
     values
         Minutes × columns that are normal.
-    slots
-        The slot of each minute.
+    slots, dates
+        The slot and the local date of each minute.
     slot_minutes
         A slot with fewer minutes borrows from the hours around it, then from the other
         day type.
@@ -46,7 +60,8 @@ def learn(
     -------
     pandas.DataFrame
         One row per slot and column: ``low``, ``high``, ``low_minute``, ``high_minute``
-        (who set them), ``n`` (minutes known), ``borrowed`` (minutes of other slots).
+        (who set them), ``n`` (minutes known), ``borrowed`` (minutes of other slots),
+        ``days`` (dates that they are of).
 
     Raises
     ------
@@ -59,15 +74,23 @@ def learn(
             "train on more logs"
         )
     return pd.concat(
-        [_slot_bounds(values, slots, slot, slot_minutes) for slot in range(SLOTS)],
+        [
+            _slot_bounds(
+                values, slots, dates, slot, _rows_for(slots, slot, slot_minutes)
+            )
+            for slot in range(SLOTS)
+        ],
         ignore_index=True,
     )
 
 
 def _slot_bounds(
-    values: pd.DataFrame, slots: NDArray[np.int64], slot: int, slot_minutes: int
+    values: pd.DataFrame,
+    slots: NDArray[np.int64],
+    dates: NDArray[np.int64],
+    slot: int,
+    rows: NDArray[np.int64],
 ) -> pd.DataFrame:
-    rows = _rows_for(slots, slot, slot_minutes)
     data = values.to_numpy()[rows]
     known = ~np.isnan(data)
     some = known.any(axis=0)
@@ -85,6 +108,7 @@ def _slot_bounds(
             "high_minute": pd.Series(minutes[high_at]).where(some),
             "n": known.sum(axis=0),
             "borrowed": int((slots[rows] != slot).sum()),
+            "days": len(np.unique(dates[rows])),
         }
     )
 
@@ -103,6 +127,39 @@ def _rows_for(slots: NDArray[np.int64], slot: int, wanted: int) -> NDArray[np.in
     return np.arange(len(slots))
 
 
+def setter_key(column: Column) -> str:
+    """Name the key whose heaviest value tells who set a column's bound."""
+    key = FEATURES[column.feature].key
+    return _SETTER_KEYS.get(key, "pair")
+
+
+_SETTER_KEYS: dict[tuple[str, ...], str] = {
+    ("id.orig_h",): "orig_h",
+    ("id.resp_h",): "resp_h",
+    ("id.orig_p",): "orig_p",
+    ("id.resp_p", "proto"): "resp_p",
+}
+
+
+def bound_setters(bounds: pd.DataFrame, heaviest: pd.DataFrame) -> pd.DataFrame:
+    """Keep, of the heaviest values of minutes, those of minutes that set a bound.
+
+    Parameters
+    ----------
+    bounds
+        As `learn` gives it.
+    heaviest
+        ``minute``, ``key``, ``value``, ``uids``.
+    """
+    asked = bounds["column"].map(lambda name: setter_key(Column.named(name)))
+    pairs = [
+        pd.DataFrame({"minute": bounds[side], "key": asked})
+        for side in ("low_minute", "high_minute")
+    ]
+    wanted = pd.concat(pairs).dropna().drop_duplicates()
+    return heaviest.merge(wanted, on=["minute", "key"]).reset_index(drop=True)
+
+
 class Bounds:
     """The learned bounds, ready to judge.
 
@@ -111,37 +168,47 @@ class Bounds:
     table
         As `learn` gives it.
     k
-        The margin's width: bounds widen by (k - 1)(max - min) on each side.
+        The margin's width, 1 for none.
+    margin
+        A name of `MARGINS`.
     """
 
-    def __init__(self, table: pd.DataFrame, k: float) -> None:
+    def __init__(self, table: pd.DataFrame, k: float, margin: str = "span") -> None:
         names = list(dict.fromkeys(table["column"]))
         wide = table.pivot(index="slot", columns="column", values=["low", "high"])
         self.columns = [Column.named(name) for name in names]
-        self.k = k
-        self._low = wide["low"][names].to_numpy()
-        self._high = wide["high"][names].to_numpy()
-        self._resolution = np.array([column.resolution for column in self.columns])
+        low, high = wide["low"][names].to_numpy(), wide["high"][names].to_numpy()
+        resolution = np.array([column.resolution for column in self.columns])
+        floor = np.maximum(resolution - (high - low), 0) / 2  # on either side
+        self._low, self._high = low, high
+        self._least, self._span = low - floor, high - low + 2 * floor
+        self._allowed = MARGINS[margin](low - floor, high + floor, k)
 
     def deviations(self, values: NDArray[np.float64], slot: int) -> list[Deviation]:
         """Give the columns of one minute that lie outside, furthest out first."""
         low, high = self._low[slot], self._high[slot]
-        floor = np.maximum(self._resolution - (high - low), 0) / 2  # on either side
-        r = (values - low + floor) / (high - low + 2 * floor)
-        outside = np.flatnonzero((r < 1 - self.k) | (r > self.k))
+        lowest, highest = (bound[slot] for bound in self._allowed)
+        r = (values - self._least[slot]) / self._span[slot]
         found = [
-            _deviation(self.columns[at], values[at], low[at], high[at], r[at])
-            for at in outside
+            _deviation(
+                self.columns[at],
+                values[at],
+                low[at],
+                high[at],
+                r[at],
+                values[at] < lowest[at],
+            )
+            for at in np.flatnonzero((values < lowest) | (values > highest))
         ]
         return sorted(found, key=lambda deviation: -abs(deviation.r - 0.5))
 
 
 def _deviation(
-    column: Column, value: float, low: float, high: float, r: float
+    column: Column, value: float, low: float, high: float, r: float, below: bool
 ) -> Deviation:
     entropy = FEATURES[column.feature].kind == "distribution"
     sign: Sign
-    if r < 0:
+    if below:
         sign = "concentrated" if entropy else "low"
     else:
         sign = "dispersed" if entropy else "high"

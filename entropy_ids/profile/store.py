@@ -21,12 +21,13 @@ from safetensors.numpy import load, save
 from entropy_ids.errors import ConfigError, ProfileError
 from entropy_ids.profile.signatures import Signature, parse_signatures
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 FILES = (
     "model.safetensors",
     "residual.safetensors",
     "bounds.parquet",
+    "setters.parquet",
     "series.parquet",
     "usual.parquet",
     "signatures.toml",
@@ -48,6 +49,8 @@ class Profile:
         Tensors of the detector.
     bounds
         As `entropy_ids.profile.bounds.learn` gives it.
+    setters
+        Who set the bounds: ``minute``, ``key``, ``value``, ``uids``.
     series
         The training minutes: ``minute``, ``score``, ``coverage``, ``flows``, columns.
     usual
@@ -60,6 +63,7 @@ class Profile:
     weights: dict[str, NDArray[np.float32]]
     residual: dict[str, NDArray[np.float64]]
     bounds: pd.DataFrame
+    setters: pd.DataFrame
     series: pd.DataFrame
     usual: pd.DataFrame
     signatures_text: str
@@ -84,6 +88,7 @@ class Profile:
             "model.safetensors": _tensors(self.weights),
             "residual.safetensors": _tensors(self.residual),
             "bounds.parquet": _parquet(self.bounds),
+            "setters.parquet": _parquet(self.setters),
             "series.parquet": _parquet(self.series),
             "usual.parquet": _parquet(self.usual),
             "signatures.toml": self.signatures_text.encode(),
@@ -131,8 +136,8 @@ class Profile:
                 )
         try:
             weights, residual = (load(files[name]) for name in FILES[:2])
-            bounds, series, usual = (
-                pd.read_parquet(io.BytesIO(files[name])) for name in FILES[2:5]
+            bounds, setters, series, usual = (
+                pd.read_parquet(io.BytesIO(files[name])) for name in FILES[2:6]
             )
         except (SafetensorError, OSError, ValueError) as err:
             raise ProfileError(
@@ -144,6 +149,7 @@ class Profile:
             weights,
             residual,
             bounds,
+            setters,
             series,
             usual,
             files["signatures.toml"].decode("utf-8", "replace"),

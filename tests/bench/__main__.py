@@ -15,6 +15,7 @@ import polars as pl
 import torch
 
 from entropy_ids import pipeline
+from entropy_ids.alarms.contributors import Seen
 from entropy_ids.config import Config
 from entropy_ids.features.catalog import default_columns
 from entropy_ids.types import EntropySeries
@@ -197,12 +198,11 @@ def training() -> dict[str, float]:
         pd.Series(100, index=minutes),
         pd.Series(0, index=minutes),
     )
-    usual = pd.DataFrame({"feature": ["resp_p"], "value": ["80/tcp"], "share": [1.0]})
     passes = []
     before = time.perf_counter()
     pipeline.train(
         series,
-        usual,
+        Seen(),
         Config({}),
         "bench",
         "lstm-autoencoder",
