@@ -35,7 +35,7 @@ from entropy_ids.features.series import Measure
 from entropy_ids.profile.bounds import Bounds, bound_setters, signs, sizes
 from entropy_ids.profile.outlook import shortfalls
 from entropy_ids.profile.revise import bounds_of, normal
-from entropy_ids.profile.signatures import default_text, name
+from entropy_ids.profile.signatures import Look, default_text, name
 from entropy_ids.profile.store import Profile
 from entropy_ids.types import Alarm, EntropySeries, Minutes, Verdict
 
@@ -306,16 +306,18 @@ class Watch:
         return minutes_table(fresh, scores, self.threshold), alarms
 
     def _judge(
-        self, minutes: Minutes, values: np.ndarray, slot: int, score: float
+        self, minutes: Minutes, row: np.ndarray, slot: int, score: float
     ) -> Verdict:
         """Say what is unusual in one minute, what it looks like, and by whom."""
-        deviations = self._bounds.deviations(values, slot)
-        signed = signs(deviations, self._bounds.columns, values)
-        sized = sizes(self._bounds.columns, values)
-        class_name, technique = name(signed, sized, self._signatures)
-        found = contributors(
-            minutes.tables, [feature for feature, _ in signed], self._usual
-        )
+        deviations = self._bounds.deviations(row, slot)
+        signed = signs(deviations, self._bounds.columns, row)
+        found = contributors(minutes.tables, self._usual)
+        named: dict[str, tuple[str, ...]] = {}
+        for contributor in found:
+            values = named.get(contributor.feature, ())
+            named[contributor.feature] = (*values, contributor.value)
+        look = Look(signed, sizes(self._bounds.columns, row), named)
+        class_name, technique = name(look, self._signatures)
         top = leading(found)
         return Verdict(
             minute=int(minutes.index["minute"][0]),

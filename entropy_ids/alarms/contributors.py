@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 
 import pandas as pd
 import polars as pl
 
-from entropy_ids.features.catalog import FEATURES, PAIR
+from entropy_ids.features.catalog import FEATURES, NAMED, PAIR
 from entropy_ids.features.counting import Tables
 from entropy_ids.types import Contributor, Minutes
 
-ALWAYS = ("orig_h", "orig_net", "resp_h", "resp_p")
-"""``orig_net`` is the source's network (IPv4 /16, IPv6 /32): in a flood from everywhere
-no address stands out, but networks may."""
-WHEN_DEVIATING = ("service", "conn_state")
 EXCESS_SHARE = 0.5
 """Values are named until they make up so much of what the minute has too much."""
+_SIGMAS, _FLOWS = 3.0, 2.0
+"""Flows count as too many above a value's usual number by so many Poisson standard
+deviations and so many flows: a host that was merely there is not named."""
+_BYTES_SHARE = 0.25
+"""Bytes, which come in huge lumps, when the share exceeds the usual one by so much."""
 MOST_VALUES = 5
 MOST_UIDS = 100
 USUAL_VALUES = 1_000
@@ -41,10 +43,16 @@ def label(feature: str) -> pl.Expr:
     return pl.concat_str(columns, separator="/").alias("value")
 
 
+def weight(feature: str) -> str:
+    """Tell what a value's share is of: its flows or its bytes."""
+    return FEATURES[feature].weight if feature in FEATURES else "flows"
+
+
 def _values(tables: Tables, feature: str) -> pl.DataFrame:
-    """Count a feature's values, as text, over all minutes and directions of tables."""
+    """Sum a feature's values, as text, over all minutes and directions of tables."""
     table = FEATURES[feature].table if feature in FEATURES else "talk"
-    return tables[table].group_by(label(feature)).agg(pl.col("flows").sum())
+    total = pl.col(weight(feature)).sum().alias("weight")
+    return tables[table].group_by(label(feature)).agg(pl.col("flows").sum(), total)
 
 
 @dataclass
@@ -55,9 +63,9 @@ class Usual:
 
     def add(self, minutes: Minutes) -> None:
         """Count the values of these minutes."""
-        for feature in (*ALWAYS, *WHEN_DEVIATING) if minutes.tables else ():
+        for feature in NAMED if minutes.tables else ():
             parts = self._parts.setdefault(feature, [])
-            parts.append(_values(minutes.tables, feature))
+            parts.append(_values(minutes.tables, feature).select("value", "weight"))
             if sum(part.height for part in parts) > _COMPACT_ROWS:
                 parts[:] = [_total(parts)]
 
@@ -66,8 +74,8 @@ class Usual:
         tables = []
         for feature, parts in self._parts.items() or [("", [_NO_VALUES])]:
             total = _total(parts)
-            share = pl.col("flows") / total["flows"].sum()
-            top = total.sort("flows", "value", descending=[True, False])
+            share = pl.col("weight") / max(total["weight"].sum(), 1)
+            top = total.sort("weight", "value", descending=[True, False])
             tables.append(
                 top.head(USUAL_VALUES).select(
                     pl.lit(feature).alias("feature"), "value", share.alias("share")
@@ -76,7 +84,7 @@ class Usual:
         return pl.concat(tables).to_pandas()
 
 
-_NO_VALUES = pl.DataFrame(schema={"value": pl.String, "flows": pl.Int64})
+_NO_VALUES = pl.DataFrame(schema={"value": pl.String, "weight": pl.Int64})
 _NO_SETTERS = pl.DataFrame(
     schema={
         "minute": pl.Int64,
@@ -144,62 +152,67 @@ class Seen:
 
 
 def _total(parts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(parts).group_by("value").agg(pl.col("flows").sum())
+    return pl.concat(parts).group_by("value").agg(pl.col("weight").sum())
 
 
-def contributors(
-    tables: Tables, deviating: Iterable[str], usual: pd.DataFrame
-) -> tuple[Contributor, ...]:
+def contributors(tables: Tables, usual: pd.DataFrame) -> tuple[Contributor, ...]:
     """Name the values that a minute has more of than usual.
 
     Parameters
     ----------
     tables
         The minute's counts.
-    deviating
-        Features outside their bounds; addresses and ports are looked at in any case.
     usual
         As `Usual.table` gives it.
 
     Returns
     -------
     tuple
-        By feature, at most five each, the largest excess of flows first; ties in the
-        order of their values.
+        By feature, in the order of `NAMED`, at most five each, the largest excess
+        first, ties in the order of their values; networks only where no address is
+        named. Shares of ``orig_h_bytes`` and ``resp_h_bytes`` are of bytes.
     """
-    names = ALWAYS + tuple(name for name in WHEN_DEVIATING if name in set(deviating))
     shares = {
         (feature, value): share
         for feature, value, share in zip(*usual.to_dict("list").values(), strict=True)
     }
-    found: list[Contributor] = []
-    explained = False
-    for name in names:
-        if name == "orig_net" and explained:
-            continue
-        more, explained = _excessive(name, _values(tables, name), shares)
-        found += more
-    return tuple(found)
+    found = {name: _excessive(name, _values(tables, name), shares) for name in NAMED}
+    if found["orig_h"]:
+        del found["orig_net"]
+    return tuple(contributor for some in found.values() for contributor in some)
 
 
 def _excessive(
-    feature: str, counts: pl.DataFrame, shares: Mapping[tuple[str, str], float]
-) -> tuple[list[Contributor], bool]:
-    """Give the values that make up half of the excess, at most five, and if they do."""
-    total = int(counts["flows"].sum())
+    feature: str, values: pl.DataFrame, shares: Mapping[tuple[str, str], float]
+) -> list[Contributor]:
+    """Give the values that make up half of what is too much, at most five."""
+    total = max(int(values["weight"].sum()), 1)
+    too_many = _too_many_flows if weight(feature) == "flows" else _too_many_bytes
     found = [
-        Contributor(feature, "all", value, flows, flows / total, usual)
-        for value, flows in counts.rows()
-        for usual in [shares.get((feature, value), 0.0)]
+        (
+            weight - usual * total,
+            Contributor(feature, "all", value, flows, share, usual),
+        )
+        for value, flows, weight in values.rows()
+        for share, usual in [(weight / total, shares.get((feature, value), 0.0))]
+        if too_many(share, usual, total)
     ]
-    found = [contributor for contributor in found if excess(contributor) > 0]
-    found.sort(key=lambda contributor: (-excess(contributor), contributor.value))
-    left = EXCESS_SHARE * sum(map(excess, found))
-    for place, contributor in enumerate(found[:MOST_VALUES]):
-        left -= excess(contributor)
+    found.sort(key=lambda item: (-item[0], item[1].value))
+    left = EXCESS_SHARE * sum(more for more, _ in found)
+    for place, (more, _) in enumerate(found[:MOST_VALUES], 1):
+        left -= more
         if left <= 0:
-            return found[: place + 1], True
-    return found[:MOST_VALUES], not found
+            return [contributor for _, contributor in found[:place]]
+    return [contributor for _, contributor in found[:MOST_VALUES]]
+
+
+def _too_many_flows(share: float, usual: float, total: int) -> bool:
+    expected = usual * total
+    return share * total > expected + _SIGMAS * sqrt(expected) + _FLOWS
+
+
+def _too_many_bytes(share: float, usual: float, total: int) -> bool:
+    return share > usual + _BYTES_SHARE
 
 
 def excess(contributor: Contributor) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from entropy_ids.alarms.contributors import MOST_UIDS, leading
+from entropy_ids.alarms.contributors import MOST_UIDS, leading, weight
 from entropy_ids.profile.signatures import UNNAMED
 from entropy_ids.types import MINUTE_S, Alarm, Contributor, Verdict
 
@@ -221,8 +221,8 @@ def _first_values(found: tuple[Contributor, ...]) -> list[Contributor]:
 
 
 def _words(c: Contributor) -> str:
-    usual = percent(c.usual_share)
-    return f"{c.feature} {c.value} {percent(c.share)} of flows (usual {usual})"
+    shares = f"{percent(c.share)} of {weight(c.feature)} (usual"
+    return f"{c.feature} {c.value} {shares} {percent(c.usual_share)})"
 
 
 def percent(share: float) -> str:

@@ -100,6 +100,19 @@ FEATURES: dict[str, Feature] = {
     )
 }
 
+NAMED = (
+    "orig_h",
+    "orig_net",
+    "resp_h",
+    "resp_p",
+    "service",
+    "conn_state",
+    "orig_h_bytes",
+    "resp_h_bytes",
+)
+"""What the values of a minute are named by. ``orig_net`` is the source's network (IPv4
+/16, IPv6 /32): in a flood from everywhere no address stands out, but networks may."""
+
 STATISTICS = ("renyi", "tsallis", "rarefied", "log2")
 _UNITS = {
     "renyi": "bits",

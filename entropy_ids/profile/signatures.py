@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
+from math import inf
 from pathlib import Path
-from typing import get_args
+from typing import Protocol, get_args
 
 from entropy_ids.errors import ConfigError
-from entropy_ids.features.catalog import FEATURES
+from entropy_ids.features.catalog import FEATURES, NAMED
 from entropy_ids.types import DIRECTIONS, Sign
 
 UNNAMED = "unnamed-change"
@@ -35,11 +36,37 @@ _TRY = (*DIRECTIONS[1:], DIRECTIONS[0])
 Place = tuple[str, str]
 """A feature and a direction."""
 Signs = Mapping[Place, Sign]
-Sizes = Mapping[Place, float]
 
 
 @dataclass(frozen=True)
-class Condition:
+class Look:
+    """What a strange minute looks like.
+
+    Attributes
+    ----------
+    signs
+        The sign of each feature and direction.
+    sizes
+        Its sizes (flows, fan-out, bytes ...), as plain numbers.
+    named
+        Feature → the values that the minute has too many of, the largest excess first:
+        as few as make up half of it.
+    """
+
+    signs: Signs = field(default_factory=dict)
+    sizes: Mapping[Place, float] = field(default_factory=dict)
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Condition(Protocol):
+    """Something that a minute meets or not."""
+
+    def holds(self, look: Look, direction: str) -> bool:
+        """Tell whether it does, as seen in one direction."""
+
+
+@dataclass(frozen=True)
+class HasSign:
     """A feature has a sign, in one direction or in whichever is tried.
 
     ``least`` is the number that a size must reach besides.
@@ -50,10 +77,47 @@ class Condition:
     sign: str
     least: float = 0.0
 
-    def holds(self, signs: Signs, sizes: Sizes, direction: str) -> bool:
+    def holds(self, look: Look, direction: str) -> bool:
         """Tell whether a minute meets it."""
         place = (self.feature, self.direction or direction)
-        return signs.get(place) == self.sign and sizes.get(place, 0.0) >= self.least
+        return (
+            look.signs.get(place) == self.sign
+            and look.sizes.get(place, 0.0) >= self.least
+        )
+
+
+COUNTS: dict[str, tuple[int, float]] = {
+    "one": (1, 1),
+    "few": (2, inf),
+    "some": (1, inf),
+    "none": (0, 0),
+}
+"""How many values make up half of what is too much."""
+
+
+@dataclass(frozen=True)
+class HasCount:
+    """So many values of a feature stand out."""
+
+    feature: str
+    count: str
+
+    def holds(self, look: Look, direction: str) -> bool:
+        """Tell whether a minute meets it."""
+        low, high = COUNTS[self.count]
+        return low <= len(look.named.get(self.feature, ())) <= high
+
+
+@dataclass(frozen=True)
+class HasValue:
+    """One of these values stands out."""
+
+    feature: str
+    values: tuple[str, ...]
+
+    def holds(self, look: Look, direction: str) -> bool:
+        """Tell whether a minute meets it."""
+        return not set(self.values).isdisjoint(look.named.get(self.feature, ()))
 
 
 @dataclass(frozen=True)
@@ -67,15 +131,13 @@ class Signature:
     any_of: tuple[Condition, ...]
     none_of: tuple[Condition, ...]
 
-    def fits(self, signs: Signs, sizes: Sizes) -> bool:
+    def fits(self, look: Look) -> bool:
         """Tell whether some direction meets all conditions."""
-        return any(self._fits(signs, sizes, direction) for direction in _TRY)
+        return any(self._fits(look, direction) for direction in _TRY)
 
-    def _fits(self, signs: Signs, sizes: Sizes, direction: str) -> bool:
+    def _fits(self, look: Look, direction: str) -> bool:
         def hold(conditions: tuple[Condition, ...]) -> list[bool]:
-            return [
-                condition.holds(signs, sizes, direction) for condition in conditions
-            ]
+            return [condition.holds(look, direction) for condition in conditions]
 
         return (
             all(hold(self.all_of))
@@ -105,7 +167,7 @@ def parse_signatures(
     --------
     >>> rules = parse_signatures(default_text())
     >>> place = ("pair_ports", "inbound")
-    >>> name({place: "high"}, {place: 812}, rules)
+    >>> name(Look(signs={place: "high"}, sizes={place: 812}), rules)
     ('port-scan', ('T1046',))
     """
     try:
@@ -125,20 +187,10 @@ def _are_tables(entries: object) -> bool:
     return isinstance(entries, list) and all(isinstance(e, dict) for e in entries)
 
 
-def name(
-    signs: Signs, sizes: Sizes, signatures: list[Signature]
-) -> tuple[str, tuple[str, ...]]:
-    """Give the class of a minute and its ATT&CK techniques.
-
-    Parameters
-    ----------
-    signs
-        The minute's signs.
-    sizes
-        Its sizes (flows, fan-out, bytes ...), as plain numbers.
-    """
+def name(look: Look, signatures: list[Signature]) -> tuple[str, tuple[str, ...]]:
+    """Give the class of a minute and its ATT&CK techniques."""
     for signature in signatures:
-        if signature.fits(signs, sizes):
+        if signature.fits(look):
             return signature.class_name, signature.technique
     return UNNAMED, ()
 
@@ -169,19 +221,24 @@ def _texts(entry: Mapping[str, object], key: str, where: str) -> list[str]:
 
 def _condition(text: str, where: str) -> Condition:
     place, _, rest = text.partition(" ")
-    sign, _, number = rest.partition(" ")
-    least = number or "0"
+    word, _, values = rest.partition(" ")
+    if place in NAMED and word in COUNTS and not values:
+        return HasCount(place, word)
+    if place in NAMED and word == "is" and values.split():
+        return HasValue(place, tuple(values.split()))
     feature, dot, direction = place.partition(".")
+    least = values or "0"
     if (
         feature not in FEATURES
         or (dot and direction not in DIRECTIONS)
-        or (sign in _ENTROPY_SIGNS) != (FEATURES[feature].kind == "distribution")
-        or sign not in get_args(Sign)
+        or (word in _ENTROPY_SIGNS) != (FEATURES[feature].kind == "distribution")
+        or word not in get_args(Sign)
         or not (least.isascii() and least.isdigit())
         or (int(least) and FEATURES[feature].kind == "distribution")
     ):
         raise ConfigError(
-            f"{where}: expected 'feature[.direction] sign' (for sizes: and a number) "
-            f"with a feature of {', '.join(FEATURES)}, found {text!r}"
+            f"{where}: expected 'feature[.direction] sign' (for sizes: and a number), "
+            f"'feature {'|'.join(COUNTS)}' or 'feature is VALUE...' with a feature of "
+            f"{', '.join(FEATURES)}, found {text!r}"
         )
-    return Condition(feature, direction or None, sign, float(least))
+    return HasSign(feature, direction or None, word, float(least))
