@@ -109,3 +109,30 @@ class Calendar:
     def name(slot: int) -> str:
         """Name a slot by day type and hour."""
         return f"{DAY_TYPES[slot // HOURS]} {slot % HOURS:02d}"
+
+
+def nearest(slots: NDArray[np.int64], slot: int, wanted: int) -> NDArray[np.int64]:
+    """Give the minutes of a slot, or of the nearest hours that have enough together.
+
+    Parameters
+    ----------
+    slots
+        The slot of each minute.
+    wanted
+        Minutes; hours of the same day type are taken before those of both.
+
+    Returns
+    -------
+    numpy.ndarray
+        Positions, ascending; all of them when they are not enough.
+    """
+    day_type, hour = divmod(slot, HOURS)
+    away = np.abs(slots % HOURS - hour)
+    away = np.minimum(away, HOURS - away)
+    same = slots // HOURS == day_type
+    for allowed in (same, np.ones_like(same)):
+        for reach in range(HOURS // 2 + 1):
+            rows = np.flatnonzero(allowed & (away <= reach))
+            if len(rows) >= wanted:
+                return rows
+    return np.arange(len(slots))

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 
-from entropy_ids import __version__, console, show
+from entropy_ids import __version__, console, options, show
+from entropy_ids.cli_profile import profile_group
 from entropy_ids.config import Config, utc_minute
 from entropy_ids.errors import (
     ConfigError,
@@ -73,69 +74,8 @@ def cli(debug: bool) -> None:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 
 
-def _settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that settings come from; it takes ``config``."""
-
-    @click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        help="TOML file with settings; see: entropy-ids config show.",
-    )
-    @click.option(
-        "--set",
-        "overrides",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="Change one setting; wins over environment and file.",
-    )
-    @wraps(command)
-    def run(
-        *, config_file: Path | None, overrides: tuple[str, ...], **own: object
-    ) -> None:
-        command(config=Config.load(config_file, overrides), **own)
-
-    return run
-
-
-def _reads_logs(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say what to read; it takes ``request``."""
-
-    @click.argument("logs", nargs=-1, required=True)
-    @_settings
-    @click.option(
-        "--sensor", help="Name of the sensor [default: the profile's, or site.name]."
-    )
-    @click.option("--from", "since", help="First minute wanted (log clock, UTC).")
-    @click.option("--to", "until", help="First minute not wanted (log clock, UTC).")
-    @click.option(
-        "--workers",
-        type=click.IntRange(1, 64),
-        default=2,
-        show_default=True,
-        help="Threads that parse; the result is the same.",
-    )
-    @wraps(command)
-    def run(
-        *,
-        logs: tuple[str, ...],
-        config: Config,
-        sensor: str | None,
-        since: str | None,
-        until: str | None,
-        workers: int,
-        **own: object,
-    ) -> None:
-        first = None if since is None else utc_minute(since)
-        end = None if until is None else utc_minute(until)
-        request = console.Request(logs, config, sensor, first, end, workers)
-        command(request=request, **own)
-
-    return run
-
-
 @cli.command()
-@_reads_logs
+@options.reads_logs
 @click.option(
     "-o",
     "--output",
@@ -160,7 +100,7 @@ def features(request: console.Request, output: Path) -> None:
 
 
 @cli.command()
-@_reads_logs
+@options.reads_logs
 @click.option(
     "--profile",
     "directory",
@@ -187,7 +127,7 @@ def train(request: console.Request, directory: Path, detector: str) -> None:
 
 
 @cli.command()
-@_reads_logs
+@options.reads_logs
 @click.option(
     "--profile",
     "directory",
@@ -217,6 +157,60 @@ def replay(request: console.Request, directory: Path, out_directory: Path) -> No
 
 
 @cli.command()
+@options.reads_logs
+@click.option(
+    "--labels",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="labels.csv (start,end,class ...), or a labelled conn log.",
+)
+@click.option(
+    "--profile",
+    "directories",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Directory that train wrote; may be given again.",
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="FILE.")
+@click.option("--plots", type=click.Path(path_type=Path), help="Directory for PNGs.")
+@click.option("--variants", is_flag=True, help="Also train on less, minutes each.")
+@click.option(
+    "--false-per-day",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="False incidents a day at which methods are compared.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=1,
+    show_default=True,
+    help="Of the intervals, and of methods that draw.",
+)
+def evaluate(
+    request: console.Request,
+    labels: Path,
+    directories: tuple[Path, ...],
+    json_file: Path | None,
+    plots: Path | None,
+    **how: Any,
+) -> None:
+    """Say what profiles find in labelled logs, and what simpler methods would.
+
+    \b
+    Examples:
+      entropy-ids evaluate logs --from 2026-03-16 --labels logs/labels.csv \\
+          --profile profiles/office --json figures.json --plots pictures
+    """
+    from entropy_ids.evaluate import Asked
+
+    asked = Asked(quiet_minutes=request.config["incidents.quiet_minutes"], **how)
+    console.evaluate(request, labels, directories, asked, json_file, plots)
+
+
+@cli.command()
 @click.argument("directory", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(
     "--days", type=int, default=8, show_default=True, help="Days to generate."
@@ -225,15 +219,76 @@ def replay(request: console.Request, directory: Path, out_directory: Path) -> No
     "--start", default="2026-03-02", show_default=True, help="First day, UTC."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
-@click.option("--attacks", is_flag=True, help="Two attacks on the last day.")
-def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> None:
-    """Generate an office's conn logs in Zeek's archive layout, and labels.csv.
+@click.option(
+    "--attacks",
+    "classes",
+    is_flag=True,
+    help="Every class once, in the last third of the days.",
+)
+@click.option(
+    "--captures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Real attacks: directories with conn.log and label.json.",
+)
+@click.option(
+    "--scale",
+    "scales",
+    type=float,
+    multiple=True,
+    default=(1.0,),
+    help="Share of a capture's connections; give several for one of each.",
+)
+@click.option(
+    "--over",
+    multiple=True,
+    metavar="LOGS",
+    help="Lay attacks over a copy of these conn logs instead of a generated office.",
+)
+@click.option(
+    "--rename",
+    multiple=True,
+    metavar="FROM=TO",
+    help="Move attacks from an address or network of the office to another.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON lines instead of TSV.")
+@options.settings
+def simulate(
+    directory: Path,
+    days: int,
+    start: str,
+    over: tuple[str, ...],
+    as_json: bool,
+    config: Config,
+    **how: Any,
+) -> None:
+    """Generate an office's logs in Zeek's archive layout, and labels.csv.
+
+    With --over, copy existing conn logs and weave attacks into them. Attacks lie by
+    day and by night, never within 70 minutes of each other.
+
+    \b
+    Addresses (--rename moves attacks to those of your site):
+      203.0.113.10, .11, .25   public servers      10.20.0.53  resolver
+      10.20.3.0/24             inside attackers    198.19.0.0/16  outside attackers
 
     \b
     Examples:
       entropy-ids simulate /tmp/office --days 8 --attacks
+      entropy-ids simulate /tmp/trial --days 14 --captures labs --scale 1 --scale 0.1
+      entropy-ids simulate /tmp/berlin --set site.timezone=Europe/Berlin --json
+      entropy-ids simulate /tmp/mine --over /opt/zeek/logs/2026-11-22 --attacks \\
+          --rename 203.0.113.10=192.0.2.80
     """
-    made = console.simulate(directory, days, start, seed, attacks)
+    from entropy_ids.simulate import Trial
+
+    trial = Trial(**how)
+    if over:
+        made = console.inject(directory, over, trial)
+    else:
+        made = console.simulate(
+            directory, config, trial, days=days, start=start, as_json=as_json
+        )
     console.out.print(made)
 
 
@@ -247,7 +302,7 @@ def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -
     help="New directory for logs, profile and alarms.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
-@_settings
+@options.settings
 def demo(directory: Path, seed: int, config: Config) -> None:
     """Run the whole job on a generated office: seven days to train, one to replay.
 
@@ -255,10 +310,14 @@ def demo(directory: Path, seed: int, config: Config) -> None:
     Examples:
       entropy-ids demo --out /tmp/demo
     """
+    from entropy_ids.simulate import Trial
+
     logs, profile = directory / "logs", directory / "profile"
     last_day = utc_minute("2026-03-09")
-    console.out.rule("1. generate eight days of an office, two attacks on the last")
-    console.out.print(console.simulate(logs, 8, "2026-03-02", seed, True))
+    trial = Trial(seed, classes=True, last_days=1)
+    console.out.rule("1. generate eight days of an office, all attacks on the last")
+    made = console.simulate(logs, config, trial, days=8, start="2026-03-02")
+    console.out.print(made)
     request = console.Request((str(logs),), config, "office", until=last_day)
     console.out.rule("2. learn what is usual from the first seven")
     console.train(request, profile, "lstm-autoencoder")
@@ -269,66 +328,13 @@ def demo(directory: Path, seed: int, config: Config) -> None:
     console.out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
 
 
-@cli.group("profile")
-def profile_group() -> None:
-    """Look at profiles, and correct them."""
-
-
-_profile = click.argument(
-    "directory", metavar="PROFILE", type=click.Path(path_type=Path)
-)
-
-
-@profile_group.command("show")
-@_profile
-@click.option("--slot", help="Show the bounds of one slot, e.g. 'weekday 08'.")
-def profile_show(directory: Path, slot: str | None) -> None:
-    """Show what a profile was trained on, and its slots or one slot's bounds.
-
-    \b
-    Examples:
-      entropy-ids profile show profiles/office
-      entropy-ids profile show profiles/office --slot 'weekday 08'
-    """
-    console.profile_show(directory, slot)
-
-
-@profile_group.command("retract")
-@_profile
-@click.argument("minutes", metavar="MINUTE...", nargs=-1, required=True)
-def profile_retract(directory: Path, minutes: tuple[str, ...]) -> None:
-    """Take minutes (UTC) out of a profile's bounds, as if never seen.
-
-    For minutes that turn out to have been attacked. The network and the threshold stay
-    as they are: train anew to change those.
-
-    \b
-    Examples:
-      entropy-ids profile retract profiles/office 2026-11-03T14:07 2026-11-03T14:08
-    """
-    console.profile_retract(directory, [utc_minute(minute) for minute in minutes])
-
-
-@profile_group.command("diff")
-@click.argument("one", type=click.Path(path_type=Path))
-@click.argument("other", type=click.Path(path_type=Path))
-def profile_diff(one: Path, other: Path) -> None:
-    """Show how two profiles differ: settings, range, threshold, bounds.
-
-    \b
-    Examples:
-      entropy-ids profile diff profiles/october profiles/november
-    """
-    console.profile_diff(one, other)
-
-
 @cli.group("config")
 def config_group() -> None:
     """Look at settings."""
 
 
 @config_group.command("show")
-@_settings
+@options.settings
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def config_show(config: Config, as_json: bool) -> None:
     """Show every setting: value, unit, reason.
@@ -342,3 +348,6 @@ def config_show(config: Config, as_json: bool) -> None:
         click.echo(json.dumps({s.key: config[s.key] for s in SETTINGS}, indent=1))
     else:
         console.out.print(show.settings(config))
+
+
+cli.add_command(profile_group)

@@ -7,10 +7,12 @@ the jobs that need it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,9 @@ from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
     from entropy_ids.collector import LogFile
+    from entropy_ids.evaluate import Asked
     from entropy_ids.reading import Reading
+    from entropy_ids.simulate import Trial
 
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False)
@@ -225,9 +229,61 @@ def replay(request: Request, directory: Path, out_directory: Path) -> None:
     )
 
 
-def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -> str:
-    """Generate logs; say how many."""
+def evaluate(
+    request: Request,
+    labels: Path,
+    directories: Sequence[Path],
+    asked: Asked,
+    json_file: Path | None,
+    plots: Path | None,
+) -> None:
+    """Hold profiles and their rivals against labelled logs, and show what they find."""
+    from entropy_ids import evaluate as evaluation
+    from entropy_ids import pipeline
+    from entropy_ids.evaluate.plots import draw
+    from entropy_ids.evaluate.table import tables
+    from entropy_ids.profile.store import Profile
+
+    known = evaluation.read_labels(labels)
+    watched = {}
+    for directory in directories:
+        profile = Profile.read(directory)
+        pipeline.check_settings(profile, request.config)
+        sensor = request.sensor or str(profile.manifest.get("sensor"))
+        watched[str(directory)] = evaluation.Watched(
+            profile, sensor, asked.quiet_minutes
+        )
+    with file_bar(request.files) as file_done:
+        sightings, assembler = evaluation.watch(
+            request.files, known, watched, request.reading, file_done
+        )
+    steps, total = count(1), sum(len(one.methods(asked)) for one in watched.values())
+    with bar("comparing methods", total) as update:
+        result = evaluation.evaluate(
+            watched, sightings, asked, lambda: update(next(steps))
+        )
+    out.print(show.account(assembler.account, assembler.bad))
+    out.print(f"{len(sightings)} of {len(known)} labels in the range: {labels}")
+    for table in tables(result):
+        out.print(table, "")
+    if json_file:
+        json_file.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
+    for path in draw(result, plots) if plots else ():
+        out.print(str(path))
+
+
+def simulate(
+    directory: Path,
+    config: Config,
+    trial: Trial,
+    *,
+    days: int,
+    start: str,
+    as_json: bool = False,
+) -> str:
+    """Generate logs, and lay attacks over them; say how many rows there are."""
     from entropy_ids import simulate as generator
+    from entropy_ids.calendar import Calendar
 
     try:
         first = dt.date.fromisoformat(start)
@@ -235,13 +291,40 @@ def simulate(directory: Path, days: int, start: str, seed: int, attacks: bool) -
         raise ConfigError(
             f"--start: expected a date such as 2026-03-02, found {start!r}"
         ) from problem
+    begin = generator.midnight(first)
     with bar("generating days", days) as update:
         made = generator.simulate(
             directory,
             days=days,
             start=first,
-            seed=seed,
-            attacks=attacks,
+            seed=trial.seed,
+            calendar=Calendar.of(config),
+            attacks=trial.place(begin, begin + days * generator.DAY_S),
+            as_json=as_json,
             progress=lambda done, _: update(done),
         )
-    return f"{made.rows} rows in {len(made.files)} files: {directory}"
+    return (
+        f"{made.rows} connections and {len(made.labels)} attacks in "
+        f"{len(made.files)} files: {directory}"
+    )
+
+
+def inject(directory: Path, over: tuple[str, ...], trial: Trial) -> str:
+    """Lay attacks over a copy of conn logs; say how many rows there are."""
+    from entropy_ids import simulate as generator
+    from entropy_ids.collector import find_logs
+
+    logs = find_logs(over)
+    placed = trial.place(*generator.span(logs))
+    with bar("writing logs", len(logs)) as update:
+        made = generator.inject(
+            logs,
+            placed,
+            directory,
+            seed=trial.seed,
+            progress=lambda done, _: update(done),
+        )
+    return (
+        f"{made.added} connections of {len(made.labels)} attacks added, {made.lost} "
+        f"taken away, in {len(made.files)} files: {directory}"
+    )

@@ -212,6 +212,15 @@ def _bytes(row: Row) -> int:
     return (row["orig_bytes"] or 0) + (row["resp_bytes"] or 0)
 
 
+def _sent(row: Row) -> int:
+    return row["orig_bytes"] or 0
+
+
+def _logins(rows: list[Row]) -> Counter[Hashable]:
+    ports = (21, 22, 23, 2222, 1433, 3306, 3389, 5432, 5900)
+    return Counter(() for row in rows if row["id.resp_p"] in ports)
+
+
 def _milliseconds(row: Row) -> int | None:
     return None if row["duration"] is None else row["duration"] // 1_000
 
@@ -228,11 +237,13 @@ def _binned(value: Callable[[Row], Any]) -> Counted:
     return lambda rows: Counter(log2_bin(value(row)) for row in rows)
 
 
-def _weighed(key: Callable[[Row], Hashable]) -> Counted:
+def _weighed(
+    key: Callable[[Row], Hashable], weight: Callable[[Row], int] = _bytes
+) -> Counted:
     def count(rows: list[Row]) -> Counter[Hashable]:
         counts: Counter[Hashable] = Counter()
         for row in rows:
-            counts[key(row)] += _bytes(row)
+            counts[key(row)] += weight(row)
         return counts
 
     return count
@@ -275,8 +286,11 @@ FEATURES: dict[str, Counted] = {
     "fan_out": _distinct(_src, _dst),
     "fan_in": _distinct(_dst, _src),
     "pair_ports": _distinct(_pair, _port),
+    "max_sent": _weighed(_pair, _sent),
     "flows": _flows(lambda row: ()),
+    "logins": _logins,
     "bytes": _weighed(lambda row: ()),
+    "sent": _weighed(lambda row: (), _sent),
 }
 
 
@@ -302,7 +316,7 @@ def measure(rows: list[Row], column: str, sample: int) -> float:
     feature, seen, statistic, *order = column.split(".", 3)
     counts = weights(rows, feature, seen)
     if statistic == "log2":
-        size = sum if feature in ("flows", "bytes") else max
+        size = sum if feature in ("flows", "logins", "bytes", "sent") else max
         return math.log2(1 + (size(counts) if counts else 0))
     if not counts:
         return math.nan

@@ -13,9 +13,9 @@ import entropy_ids
 
 PACKAGE = Path(entropy_ids.__file__).parent
 STAGES = ("collector", "features", "detectors", "profile", "alarms")
-COMMON = {"types", "errors", "calendar", "config"}
-DRIVING = {"pipeline", "replay", "daemon", "cli", "reading", "show"}
-DRIVERS = {"replay", "daemon"}
+COMMON = {"types", "errors", "calendar", "settings", "config"}
+DRIVING = {"pipeline", "replay", "daemon", "evaluate", "cli", "reading", "show"}
+DRIVERS = {"replay", "daemon", "evaluate"}
 MOST_LINES = 400
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -43,6 +43,10 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path.name}: a relative import"
             yield node.module or ""
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def libraries(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
 
 
 def rooms(path: Path) -> set[str]:
@@ -81,22 +85,33 @@ def test_what_all_share_imports_no_stage(path):
 
 @EVERY
 def test_drivers_do_not_import_each_other_or_the_command_line(path):
-    room = name_of(path)
+    room = name_of(path).partition(".")[0]
     if room in DRIVERS | {"pipeline", "reading"}:
         assert rooms(path) & ((DRIVERS - {room}) | {"cli", "show"}) == set()
 
 
 @EVERY
 def test_only_detectors_import_the_network_library(path):
-    found = {name.split(".")[0] for name in imports(path)}
     if in_stage(path) != "detectors":
-        assert found & {"torch", "sklearn"} == set()
+        assert "torch" not in libraries(path)
 
 
 @EVERY
-def test_simulation_knows_nothing_of_the_package_but_its_errors(path):
+def test_only_detectors_and_their_rivals_import_the_learning_library(path):
+    if in_stage(path) != "detectors" and name_of(path) != "evaluate.methods":
+        assert "sklearn" not in libraries(path)
+
+
+@EVERY
+def test_only_the_plots_of_an_evaluation_import_the_plotting_library(path):
+    if name_of(path) != "evaluate.plots":
+        assert "matplotlib" not in libraries(path)
+
+
+@EVERY
+def test_simulation_knows_nothing_of_the_package_but_time_and_files(path):
     if name_of(path).startswith("simulate"):
-        assert rooms(path) <= {"errors", "simulate"}
+        assert rooms(path) <= {"errors", "calendar", "collector", "simulate"}
 
 
 @EVERY
@@ -135,4 +150,8 @@ def loaded_with(module: str) -> set[str]:
     "module", ["entropy_ids.cli", "entropy_ids.reading", "entropy_ids.simulate"]
 )
 def test_what_needs_no_network_does_not_load_its_library(module):
-    assert loaded_with(module) & {"torch", "sklearn"} == set()
+    assert loaded_with(module) & {"torch", "sklearn", "matplotlib"} == set()
+
+
+def test_only_drawing_loads_the_plotting_library():
+    assert "matplotlib" not in loaded_with("entropy_ids.evaluate.plots")

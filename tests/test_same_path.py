@@ -14,7 +14,7 @@ from entropy_ids.config import Config
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import Reading, read_series
 from entropy_ids.replay import Replayed, replay
-from entropy_ids.simulate import simulate
+from entropy_ids.simulate import schedule, simulate, usual
 
 SMALL = ("training.epochs=2", "detector.hidden=16", "detector.latent=8")
 HOURS = "2026-03-04/conn.1[0-5]*"  # the two attacks, and a working day around them
@@ -35,7 +35,10 @@ def make_profile(logs: Path, out: Path, *overrides: str, workers: int = 1) -> Pr
 def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     logs = tmp_path_factory.mktemp("office") / "logs"
     start = dt.date(2026, 3, 2)
-    simulate(logs, days=3, start=start, seed=4, attacks=True)
+    nine = LAST_DAY + 9 * 3600
+    plans = [usual("port-scan"), usual("ddos")]
+    attacks = schedule(plans, nine, nine + 8 * 3600, seed=4)
+    simulate(logs, days=3, start=start, seed=4, attacks=attacks, siblings=False)
     return logs
 
 

@@ -18,6 +18,9 @@ EXCESS_SHARE = 0.5
 _SIGMAS, _FLOWS = 3.0, 2.0
 """Flows count as too many above a value's usual number by so many Poisson standard
 deviations and so many flows: a host that was merely there is not named."""
+_PART = 0.25
+"""Values of a feature are named if they make up so much of what the most telling
+feature has too much: of a flood's many sources, those drawn thrice are no culprits."""
 _BYTES_SHARE = 0.25
 """Bytes, which come in huge lumps, when the share exceeds the usual one by so much."""
 MOST_VALUES = 5
@@ -177,8 +180,14 @@ def contributors(tables: Tables, usual: pd.DataFrame) -> tuple[Contributor, ...]
         for feature, value, share in zip(*usual.to_dict("list").values(), strict=True)
     }
     found = {name: _excessive(name, _values(tables, name), shares) for name in NAMED}
-    if found["orig_h"]:
-        del found["orig_net"]
+    most = max((sum(map(excess, some)) for some in found.values()), default=0.0)
+    found = {
+        name: some
+        for name, some in found.items()
+        if weight(name) != "flows" or sum(map(excess, some)) >= _PART * most
+    }
+    if found.get("orig_h"):
+        found.pop("orig_net", None)
     return tuple(contributor for some in found.values() for contributor in some)
 
 
@@ -189,21 +198,18 @@ def _excessive(
     total = max(int(values["weight"].sum()), 1)
     too_many = _too_many_flows if weight(feature) == "flows" else _too_many_bytes
     found = [
-        (
-            weight - usual * total,
-            Contributor(feature, "all", value, flows, share, usual),
-        )
-        for value, flows, weight in values.rows()
-        for share, usual in [(weight / total, shares.get((feature, value), 0.0))]
-        if too_many(share, usual, total)
+        Contributor(feature, "all", value, flows, heavy / total, usual)
+        for value, flows, heavy in values.rows()
+        for usual in [shares.get((feature, value), 0.0)]
+        if too_many(heavy / total, usual, total)
     ]
-    found.sort(key=lambda item: (-item[0], item[1].value))
-    left = EXCESS_SHARE * sum(more for more, _ in found)
-    for place, (more, _) in enumerate(found[:MOST_VALUES], 1):
-        left -= more
+    found.sort(key=lambda c: (c.usual_share - c.share, c.value))
+    left = EXCESS_SHARE * sum(c.share - c.usual_share for c in found)
+    for place, contributor in enumerate(found[:MOST_VALUES], 1):
+        left -= contributor.share - contributor.usual_share
         if left <= 0:
-            return [contributor for _, contributor in found[:place]]
-    return [contributor for _, contributor in found[:MOST_VALUES]]
+            return found[:place]
+    return found[:MOST_VALUES]
 
 
 def _too_many_flows(share: float, usual: float, total: int) -> bool:

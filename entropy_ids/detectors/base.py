@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from entropy_ids.calendar import SLOTS, Calendar
+from entropy_ids.detectors.marginal import LEVELS, Marginal
 from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors
 from entropy_ids.detectors.training import Progress, Training
 from entropy_ids.errors import InputError, ProfileError
@@ -56,6 +57,7 @@ class SeriesDetector(ABC):
         self.training = training or Training()
         self.columns: list[str] = []
         self._scaler: Scaler | None = None
+        self._marginal: Marginal | None = None
         self._joint: Joint | None = None
 
     @abstractmethod
@@ -105,8 +107,10 @@ class SeriesDetector(ABC):
         self._scaler = Scaler.fit(series.values[whole], slots[whole])
         scaled, inputs = self._scaler.transform(_masked(series), slots)
         self._fit(inputs, ~np.isnan(scaled), ends, progress)
-        residuals = self._residuals(series, ends)
-        self._joint = Joint.fit(residuals, self.join)
+        residuals = self.residuals(series, ends)
+        self._marginal = Marginal.fit(residuals, slots[ends])
+        normal = self._marginal.scores(residuals, slots[ends])
+        self._joint = Joint.fit(normal, self.join)
         return self.score(series)
 
     def score(self, series: EntropySeries) -> Scores:
@@ -117,7 +121,7 @@ class SeriesDetector(ABC):
         ProfileError
             When the columns are not those that the detector learned.
         """
-        if self._joint is None:
+        if self._joint is None or self._marginal is None:
             raise ProfileError("expected a fitted detector, found a new one; call fit")
         if list(series.values.columns) != self.columns:
             raise ProfileError(
@@ -126,7 +130,10 @@ class SeriesDetector(ABC):
                 f"{_difference(self.columns, list(series.values.columns))}; train anew"
             )
         ends = _ends(series, self.window)
-        score, shares = self._joint.score(self._residuals(series, ends))
+        residuals = self.residuals(series, ends)
+        slots = self.calendar.slots(_index(series)[ends])
+        normal = self._marginal.scores(residuals, slots)
+        score, shares = self._joint.score(normal, residuals)
         index = series.values.index
         table = pd.DataFrame(np.nan, index=index, columns=self.columns)
         table.iloc[ends] = shares
@@ -134,7 +141,7 @@ class SeriesDetector(ABC):
         column[ends] = score
         return Scores(pd.Series(column, index=index, name="score"), table)
 
-    def _residuals(self, series: EntropySeries, ends: NDArray[np.int64]) -> Floats:
+    def residuals(self, series: EntropySeries, ends: NDArray[np.int64]) -> Floats:
         """Give known less expected, NaN where unknown, for the minutes at ``ends``."""
         assert self._scaler is not None
         slots = self.calendar.slots(_index(series))
@@ -147,8 +154,10 @@ class SeriesDetector(ABC):
     def tensors(self) -> tuple[dict[str, NDArray[np.float32]], Tensors]:
         """Give the network's weights, and the scaler with the joint distribution."""
         assert self._scaler is not None
+        assert self._marginal is not None
         assert self._joint is not None
-        return self._weights(), {**self._scaler.tensors(), **self._joint.tensors()}
+        fitted = (self._scaler, self._marginal, self._joint)
+        return self._weights(), {k: v for p in fitted for k, v in p.tensors().items()}
 
     def restore(
         self,
@@ -171,6 +180,7 @@ class SeriesDetector(ABC):
             "mean": (size,),
         }
         wanted |= {"slot_center": (SLOTS, size), "covariance": (size, size)}
+        wanted |= {"quantiles": (SLOTS, len(LEVELS), size)}
         if any(shapes.get(name) != shape for name, shape in wanted.items()):
             raise ProfileError(
                 f"residual.safetensors: expected tensors for {size} columns, found "
@@ -180,6 +190,7 @@ class SeriesDetector(ABC):
         self._scaler = Scaler(
             columns, residual["center"], residual["scale"], residual["slot_center"]
         )
+        self._marginal = Marginal(residual["quantiles"])
         self._joint = Joint(residual["mean"], residual["covariance"], self.join)
         self._load_weights(weights)
 

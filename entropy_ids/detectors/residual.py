@@ -7,7 +7,8 @@ correlated, and an attack breaks the correlation, so residuals are whitened firs
 Notes
 -----
 Departure from Bhat & Neogi: they score by the mean squared error (`JOINS` has it as
-``mean-square``); the default is the Mahalanobis distance of the residual vector, with
+``mean-square``, over the residuals as they are); the default is the Mahalanobis
+distance of the vector of their normal scores (`entropy_ids.detectors.marginal`), with
 the covariance of low-error training minutes shrunk after Ledoit and Wolf.
 
 References
@@ -162,7 +163,7 @@ class Joint:
 
     @staticmethod
     def fit(residuals: Floats, join: str) -> Joint:
-        """Fit on minutes × columns; NaN (unknown) count as no deviation.
+        """Fit on minutes × columns (normal scores); NaN (unknown) count as 0.
 
         Variances are scaled up by the share of minutes that a column was known in.
         """
@@ -183,12 +184,22 @@ class Joint:
             covariance = covariance * rare[:, None] * rare[None, :]
             mean = filled[low].mean(axis=0) * rare**2
             joint = Joint(mean, covariance, join)
-            error = np.array([_mahalanobis(*joint.whiten(row))[0] for row in residuals])
+            whitened = [joint.whiten(row) for row in residuals]
+            error = np.array([_mahalanobis(row, row)[0] for row in whitened])
             error = np.nan_to_num(error)
         return joint
 
-    def score(self, residuals: Floats) -> tuple[Floats, Floats]:
+    def score(
+        self, residuals: Floats, raw: Floats | None = None
+    ) -> tuple[Floats, Floats]:
         """Score minutes one by one, so that no minute's score depends on others.
+
+        Parameters
+        ----------
+        residuals
+            Minutes × columns, as for `fit`.
+        raw
+            The residuals before they became normal scores, for ``mean-square``.
 
         Returns
         -------
@@ -198,20 +209,23 @@ class Joint:
         """
         scores = np.full(len(residuals), np.nan)
         shares = np.zeros_like(residuals)
+        raw = residuals if raw is None else raw
         for row, residual in enumerate(residuals):
             known = ~np.isnan(residual)
             if known.any():
-                score, parts = JOINS[self.join](*self.whiten(residual))
+                whitened = self.whiten(residual)
+                score, parts = JOINS[self.join](raw[row, known], whitened)
                 scores[row] = score
                 shares[row, known] = parts / max(parts.sum(), 1e-300)
         return scores, shares
 
-    def whiten(self, residual: Floats) -> tuple[Floats, Floats]:
-        """Give the known residuals, raw, and less their mean and whitened (ZCA)."""
+    def whiten(self, residual: Floats) -> Floats:
+        """Give the known residuals less their mean, whitened (ZCA)."""
         known = ~np.isnan(residual)
         centered = residual[known] - self.mean[known]
         # elementwise product and numpy's own sum: no library that splits by threads
-        return residual[known], (self._whitener(known) * centered).sum(axis=1)
+        whitened: Floats = (self._whitener(known) * centered).sum(axis=1)
+        return whitened
 
     def _whitener(self, known: NDArray[np.bool_]) -> Floats:
         key = np.packbits(known).tobytes()

@@ -14,7 +14,7 @@ from typing import Literal
 from entropy_ids.errors import ConfigError
 from entropy_ids.types import DIRECTIONS
 
-Weight = Literal["flows", "bytes", "peers", "ports"]
+Weight = Literal["flows", "bytes", "sent", "peers", "ports"]
 Kind = Literal["distribution", "largest", "volume"]
 
 
@@ -29,11 +29,13 @@ class Feature:
     key
         The columns whose values are counted.
     weight
-        What a value counts for: its flows, its bytes (both ways), its distinct peers,
-        or its distinct responder ports.
+        What a value counts for: its flows, its bytes (both ways, or those that the
+        originator sent), its distinct peers, or its distinct responder ports.
     kind
         ``distribution`` has entropies; ``largest`` is the weight of the heaviest value;
         ``volume`` the sum of all weights.
+    ports
+        Only connections to these responder ports count; all when empty.
     """
 
     name: str
@@ -42,8 +44,11 @@ class Feature:
     meaning: str
     weight: Weight = "flows"
     kind: Kind = "distribution"
+    ports: tuple[int, ...] = ()
 
 
+LOGIN_PORTS = (21, 22, 23, 2222, 1433, 3306, 3389, 5432, 5900)
+"""FTP, SSH, Telnet, databases, remote desktops: where passwords are guessed."""
 PAIR = ("id.orig_h", "id.resp_h")
 _SRC, _DST = PAIR[:1], PAIR[1:]
 _PORT = ("id.resp_p", "proto")
@@ -95,8 +100,21 @@ FEATURES: dict[str, Feature] = {
         Feature(
             "pair_ports", "talk", PAIR, "most ports of one pair", "ports", "largest"
         ),
+        Feature(
+            "max_sent", "talk", PAIR, "most bytes sent to one peer", "sent", "largest"
+        ),
         Feature("flows", "talk", (), "connections", "flows", "volume"),
+        Feature(
+            "logins",
+            "talk",
+            (),
+            "connections to login ports",
+            "flows",
+            "volume",
+            LOGIN_PORTS,
+        ),
         Feature("bytes", "talk", (), "bytes both ways", "bytes", "volume"),
+        Feature("sent", "talk", (), "bytes sent by originators", "sent", "volume"),
     )
 }
 
@@ -231,7 +249,8 @@ def default_columns(
         "pair_ports",
     )
     columns += [
-        Column(f, "all", "log2") for f in (*largest, "flows", "bytes", "max_bytes")
+        Column(f, "all", "log2")
+        for f in (*largest, "flows", "logins", "bytes", "max_bytes")
     ]
     for direction in DIRECTIONS[1:]:
         columns.append(Column("flows", direction, "log2"))
@@ -244,4 +263,6 @@ def default_columns(
             Column(feature, direction, "log2")
             for feature in ("bytes", "fan_out", "pair_ports")
         ]
-    return columns
+    leaving = ("sent", "max_sent")
+    columns = [c for c in columns if (c.feature, c.direction) != ("bytes", "outbound")]
+    return columns + [Column(feature, "outbound", "log2") for feature in leaving]

@@ -31,10 +31,11 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 """Count tables and the columns whose values they count, per minute and direction.
 
-``talk`` also sums ``bytes``; all give ``flows``. Null is Zeek's unset: a value of its
-own. Durations and sizes are log2 bins, -1 for 0.
+``talk`` also sums ``bytes`` and ``sent`` (the originator's part of them); all give
+``flows``. Null is Zeek's unset: a value of its own. Durations and sizes are log2 bins,
+-1 for 0.
 """
-_SUMS = ("flows", "bytes")
+_SUMS = ("flows", "bytes", "sent")
 _ANCHOR = ("minute", "direction")
 
 
@@ -67,12 +68,15 @@ def count(
     -------
     dict
         Table name → columns ``minute``, ``direction``, the key, ``flows`` (and
-        ``bytes``), integers only.
+        ``bytes``, ``sent``), integers only.
     """
-    total = pl.col("orig_bytes").fill_null(0) + pl.col("resp_bytes").fill_null(0)
+    sent = pl.col("orig_bytes").fill_null(0)
+    total = sent + pl.col("resp_bytes").fill_null(0)
     milliseconds = pl.col("duration").cast(pl.Int64) // _MS
     binned = {name: log2_bin(pl.col(name)) for name in _BINNED}
-    rows = frame.with_columns(bytes=total, duration=log2_bin(milliseconds), **binned)
+    rows = frame.with_columns(
+        bytes=total, sent=sent, duration=log2_bin(milliseconds), **binned
+    )
     plans = {name: _count(rows.lazy(), name) for name in names}
     return dict(zip(plans, pl.collect_all(plans.values()), strict=True))
 
@@ -80,7 +84,7 @@ def count(
 def _count(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     sums = [pl.len().cast(pl.Int64).alias("flows")]
     if name == "talk":
-        sums.append(pl.col("bytes").sum())
+        sums += [pl.col("bytes").sum(), pl.col("sent").sum()]
     return frame.group_by(*_ANCHOR, *TABLES[name]).agg(sums)
 
 

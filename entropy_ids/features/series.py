@@ -14,6 +14,9 @@ from entropy_ids.features.counting import TABLES, Tables
 from entropy_ids.features.entropy import Floats, Spectrum, rarefied, renyi, tsallis
 from entropy_ids.types import DIRECTIONS, EntropySeries, Minutes
 
+Key = tuple[str, ...]
+Ports = tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -48,16 +51,16 @@ class Measure:
 
     def _spectra(self, tables: Tables) -> Iterator[tuple[Spectrum, list[int]]]:
         """Yield each spectrum once, with the columns that are read off it."""
-        places: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
+        places: dict[tuple[str, Key, str, Ports], list[int]] = {}
         for place, column in enumerate(self.columns):
             feature = FEATURES[column.feature]
-            source = (feature.table, feature.key, feature.weight)
+            source = (feature.table, feature.key, feature.weight, feature.ports)
             places.setdefault(source, []).append(place)
         rolled = Rollups(tables)
         plans = []
-        for (table, key, weight), wanted in places.items():
+        for (table, key, weight, ports), wanted in places.items():
             directions = {self.columns[place].direction for place in wanted}
-            counts = rolled.get(table, key).rename({weight: "c"})
+            counts = rolled.get(table, key, ports).rename({weight: "c"})
             plans.append(_plan(counts, key, directions))
         for table_of, wanted in zip(
             pl.collect_all(plans), places.values(), strict=True
@@ -98,23 +101,26 @@ class Rollups:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = {name: table.lazy() for name, table in tables.items()}
-        self._made: dict[tuple[str, tuple[str, ...]], pl.LazyFrame] = {}
+        self._made: dict[tuple[str, Key, Ports], pl.LazyFrame] = {}
 
-    def get(self, table: str, key: tuple[str, ...]) -> pl.LazyFrame:
+    def get(self, table: str, key: Key, ports: Ports = ()) -> pl.LazyFrame:
         """Give ``minute``, ``direction``, the key and its weights."""
-        if TABLES[table] == key:
+        if TABLES[table] == key and not ports:
             return self._tables[table]
-        if (table, key) not in self._made:
-            self._made[table, key] = self._roll(table, key)
-        return self._made[table, key]
+        if (table, key, ports) not in self._made:
+            self._made[table, key, ports] = self._roll(table, key, ports)
+        return self._made[table, key, ports]
 
-    def _roll(self, table: str, key: tuple[str, ...]) -> pl.LazyFrame:
+    def _roll(self, table: str, key: Key, ports: Ports) -> pl.LazyFrame:
         counts, distinct = self._tables[table], "ports"
-        if key != PAIR and set(key) < set(PAIR):
+        if ports:
+            counts = counts.filter(pl.col("id.resp_p").is_in(ports))
+        elif key != PAIR and set(key) < set(PAIR):
             counts, distinct = self.get(table, PAIR), "peers"
         return counts.group_by("minute", "direction", *key).agg(
             pl.col("flows").sum(),
             pl.col("bytes").sum(),
+            pl.col("sent").sum(),
             pl.len().cast(pl.Int64).alias(distinct),
         )
 

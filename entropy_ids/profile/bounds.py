@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from entropy_ids.calendar import HOURS, SLOTS
+from entropy_ids.calendar import SLOTS, nearest
 from entropy_ids.errors import InputError
 from entropy_ids.features.catalog import FEATURES, Column
 from entropy_ids.types import Deviation, Sign
@@ -75,9 +75,7 @@ def learn(
         )
     return pd.concat(
         [
-            _slot_bounds(
-                values, slots, dates, slot, _rows_for(slots, slot, slot_minutes)
-            )
+            _slot_bounds(values, slots, dates, slot, nearest(slots, slot, slot_minutes))
             for slot in range(SLOTS)
         ],
         ignore_index=True,
@@ -111,20 +109,6 @@ def _slot_bounds(
             "days": len(np.unique(dates[rows])),
         }
     )
-
-
-def _rows_for(slots: NDArray[np.int64], slot: int, wanted: int) -> NDArray[np.int64]:
-    """Give the minutes of a slot, or of the nearest hours that have enough together."""
-    day_type, hour = divmod(slot, HOURS)
-    away = np.abs(slots % HOURS - hour)
-    away = np.minimum(away, HOURS - away)
-    same = slots // HOURS == day_type
-    for allowed in (same, np.ones_like(same)):
-        for reach in range(HOURS // 2 + 1):
-            rows = np.flatnonzero(allowed & (away <= reach))
-            if len(rows) >= wanted:
-                return rows
-    return np.arange(len(slots))
 
 
 def setter_key(column: Column) -> str:

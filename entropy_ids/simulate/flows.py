@@ -35,7 +35,16 @@ FIELDS: Final = {
 }
 
 Logs = dict[str, pl.DataFrame]
-"""Rows by log name, ``conn`` among them: Zeek's columns, and ``written``."""
+"""Rows by log name, ``conn`` among them: Zeek's columns typed as :func:`schema` says,
+and ``written``, the epoch second at which Zeek writes the row."""
+
+NUMBERS: Final = {
+    "time": pl.Float64(),
+    "interval": pl.Float64(),
+    "double": pl.Float64(),
+    "count": pl.Int64(),
+    "port": pl.Int64(),
+}
 
 HINTS: Final = {"name": pl.String, "failed": pl.Boolean}
 """What sibling logs tell of a flow besides: the name that was asked for (DNS query,
@@ -51,6 +60,19 @@ SEGMENT: Final = 1000  # payload bytes of a usual data packet: few are full ones
 BASE62: Final = np.frombuffer(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8
 )
+
+
+def schema(fields: dict[str, str]) -> dict[str, pl.DataType]:
+    """Give the column types of a log: its numbers, and all else as TSV spells it.
+
+    Booleans are ``T`` and ``F``, sets and vectors are joined by commas, unset is null.
+
+    Examples
+    --------
+    >>> schema({"rtt": "interval", "AA": "bool", "answers": "vector[string]"})
+    {'rtt': Float64, 'AA': String, 'answers': String}
+    """
+    return {name: NUMBERS.get(kind, pl.String()) for name, kind in fields.items()}
 
 
 def workstation(number: int) -> str:
@@ -88,13 +110,16 @@ def complete(flows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         The same rows in the same order, with the columns of ``FIELDS``, of ``HINTS``,
         and ``written``: the epoch second at which Zeek writes the row.
     """
-    missing = {name: kind for name, kind in HINTS.items() if name not in flows.columns}
-    hints = {name: pl.lit(None, kind) for name, kind in missing.items()}
+    hints = {
+        name: pl.col(name) if name in flows.columns else pl.lit(None, kind)
+        for name, kind in HINTS.items()
+    }
     tcp = pl.col("proto") == "tcp"
     alone = (pl.col("orig_pkts") + pl.col("resp_pkts")) == 1
     return (
         flows.with_columns(
             pl.col("ts", "duration").round(6),
+            **hints,
             orig_bytes=_sent("D") * pl.col("orig_bytes"),
             resp_bytes=_sent("d") * pl.col("resp_bytes"),
         )
@@ -108,20 +133,21 @@ def complete(flows: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
             resp_ip_bytes=_ip_bytes("resp", _sent("h")),
             local_orig=_is_local("id.orig_h"),
             local_resp=_is_local("id.resp_h"),
-            written=_written(rng, len(flows)),
+            written=written(rng, len(flows)),
         )
         .with_columns(
             uids(rng, len(flows)),
             # A single packet has no duration, and then Zeek unsets the bytes as well.
             pl.when(~alone).then(pl.col("duration", "orig_bytes", "resp_bytes")),
-            # Zeek knows a TCP service by its data, and keeps no history of ICMP.
-            service=pl.when(~tcp | (_sent("D") == 1)).then("service"),
+            # Zeek knows a TCP service, and what came of it, by its data, and keeps no
+            # history of ICMP.
+            pl.when(~tcp | (_sent("D") == 1)).then(pl.col("service", "failed")),
             history=pl.when(pl.col("proto") != "icmp").then("history"),
             missed_bytes=pl.lit(0),
             tunnel_parents=pl.lit(None, pl.String),
-            **hints,
         )
         .select(*FIELDS, *HINTS, "written")
+        .cast(pl.Schema(schema(FIELDS)))
     )
 
 
@@ -160,8 +186,8 @@ def _is_local(host: str) -> pl.Expr:
     return pl.when(local).then(pl.lit("T")).otherwise(pl.lit("F"))
 
 
-def _written(rng: np.random.Generator, n: int) -> pl.Expr:
-    """Add Zeek's timers to the end of a flow (measured on Zeek 4.2.2, +/- 0.5 s)."""
+def written(rng: np.random.Generator, n: int) -> pl.Expr:
+    """Add Zeek's timers to the ends of ``n`` flows (as of Zeek 4.2.2, +/- 0.5 s)."""
     tcp = pl.col("proto") == "tcp"
     linger = (
         pl.when(tcp & pl.col("conn_state").is_in(["S1", "S2", "S3"]))
@@ -173,4 +199,4 @@ def _written(rng: np.random.Generator, n: int) -> pl.Expr:
         .otherwise(60.0)
     )
     jitter = pl.Series(rng.uniform(-0.5, 0.5, n))
-    return pl.col("ts") + pl.col("duration") + linger + jitter
+    return pl.col("ts") + pl.col("duration").fill_null(0.0) + linger + jitter

@@ -1,49 +1,52 @@
-"""A generated office: its hosts, its week, and the flows of any one day.
+"""A generated office: the flows of any one day.
 
-What the flows look like is said in ``services``; nothing here is an attack.
+What the flows look like is said in ``services``, who there is in ``hosts``, when
+things happen in ``rhythm``; nothing here is an attack.
 """
 
 import datetime as dt
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from entropy_ids.simulate.flows import INTERNET_HOSTS, complete, internet, workstation
-from entropy_ids.simulate.services import HABITS, SHAPES, Ending, Habit, Size
+from entropy_ids.calendar import Calendar
+from entropy_ids.errors import ConfigError
+from entropy_ids.simulate.flows import complete
+from entropy_ids.simulate.hosts import FloatArray, Hosts, IntArray, populations, zipf
+from entropy_ids.simulate.rhythm import Clock, activity, drift, running
+from entropy_ids.simulate.services import (
+    DAY_MIN,
+    HABITS,
+    SHAPES,
+    Ending,
+    Habit,
+    Size,
+    jobs,
+)
 
 DAY_S: Final = 86_400
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
-#: Activity of people over the hours (UTC) of a day: 0 as at night, 1 as at the peak.
-WEEKDAY: Final = {
-    0: 0.02, 5.5: 0.0, 7: 0.1, 8: 0.5, 9: 0.92, 10.5: 1.0, 11.75: 0.95, 12.5: 0.7,
-    13.5: 0.93, 15: 1.0, 16.5: 0.9, 18: 0.4, 20: 0.12, 22: 0.05, 24: 0.02,
-}  # fmt: skip
-WEEKEND: Final = {0: 0.02, 5.5: 0.0, 9: 0.04, 11: 0.12, 16: 0.12, 20: 0.05, 24: 0.02}
-
-# A habit's count of mean m has a variance of about m + m^2 (1/BURST + 1/CROWD); CROWD
-# is shared by all that people do. Minutes at the peak then vary by some 19 %.
+# A habit's count of mean m has a variance of about m + m^2 (1/BURST + CROWD^2), and
+# more for its visits; CROWD is shared by all that people do, and lasts some minutes
+# (of real traffic neighbouring minutes correlate by 0.1 to 0.5, here by 0.2).
 BURST: Final = 10.0
-CROWD: Final = 60.0
+CROWD: Final = 0.13
+CROWD_MIN: Final = 10
 DAY_SIGMA: Final = 0.06  # of the logarithm of one habit's volume from day to day
-PRESENT: Final = {False: 0.93, True: 0.12}  # share of people at work, by weekend
+FASHION: Final = 0.3  # the waves in which what is popular changes: see `rhythm.drift`
+FADING: Final = ("internet", "visitors")  # populations whose popularity changes
+PRESENT: Final = {False: 0.93, True: 0.12}  # share of people at work, by day off
+IDLE: Final = 0.05  # an absent person's machine is left on, and so much as busy
+
+VISIT: Final = 8  # flows of a visit, at most
+SERVERS: Final = 3  # servers of a visit, at most
+GAP_S: Final = 0.6  # mean pause between the flows of a visit
+LOOKUP_S: Final = (0.02, 0.5)  # so long before a flow its name is looked up
 LONGEST_S: Final = 4 * 3600.0  # a log-normal has no end, an office day has
-
-
-@dataclass(frozen=True)
-class Hosts:
-    """A population: addresses, and how often each is drawn (weights sum to 1)."""
-
-    addresses: pl.Series
-    weights: FloatArray
-
-    def draw(self, rng: np.random.Generator, n: int) -> pl.Series:
-        """Draw ``n`` addresses with replacement."""
-        return self.addresses.gather(rng.choice(len(self.weights), n, p=self.weights))
+NAMED: Final = ("dns", "http", "ssl", "smtp")  # services whose logs hold a name
+LOOKUP: Final = Habit("lookup", "", "resolvers", "dns", (53,), 0, 0)
+UTC: Final = Calendar()
 
 
 class Site:
@@ -53,11 +56,52 @@ class Site:
     ----------
     seed
         Decides the hosts, their popularity, and with the date each day's flows.
+    calendar
+        Whose clocks and days off the office keeps.
+    volume
+        Factor on all rates: 1 gives about 25 flows a minute at night, 170 at the peak.
+    backup_h
+        Local hour of the nightly backup, from 0 to below 24.
+
+    Raises
+    ------
+    ConfigError
+        If ``volume`` or ``backup_h`` is out of range.
+
+    Examples
+    --------
+    >>> flows = Site(7, Calendar("Europe/Berlin"), volume=0.1).day(dt.date(2026, 3, 2))
+    >>> flows.columns[:4], flows.columns[-3:]
+    (['ts', 'uid', 'id.orig_h', 'id.orig_p'], ['name', 'failed', 'written'])
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self.hosts = _populations(np.random.default_rng(np.random.SeedSequence(seed)))
+    def __init__(
+        self,
+        seed: int,
+        calendar: Calendar = UTC,
+        *,
+        volume: float = 1.0,
+        backup_h: float = 1.5,
+    ) -> None:
+        if not 0 < volume < np.inf:
+            raise ConfigError(
+                f"expected a finite volume above 0, found {volume}: 1 is an office's"
+            )
+        if not 0 <= backup_h < 24:
+            raise ConfigError(
+                f"expected a backup hour from 0 to below 24, found {backup_h}: "
+                "give an hour of the local day"
+            )
+        self.seed, self.calendar, self.volume = seed, calendar, volume
+        self.jobs = jobs(backup_h)
+        self.habits = (*HABITS, *(job.habit for job in self.jobs))
+        rng = _rng(seed)
+        self.hosts = populations(rng)
+        self.phases = {
+            name: rng.uniform(0.0, 2 * np.pi, (2, len(self.hosts[name].weights)))
+            for name in FADING
+        }
+        self.swings = rng.uniform(0.0, 2 * np.pi, (2, len(self.habits)))
 
     def day(self, date: dt.date) -> pl.DataFrame:
         """Generate the flows that begin on one UTC day.
@@ -67,16 +111,65 @@ class Site:
         pl.DataFrame
             Rows in order of ``ts``, columns as :func:`flows.complete` gives them.
         """
-        seeds = np.random.SeedSequence([self.seed, date.toordinal()])
-        rng = np.random.default_rng(seeds)
-        weekend = date.weekday() >= 5
-        hosts = self.hosts | {
-            "workstations": _at_work(self.hosts["workstations"], PRESENT[weekend], rng)
-        }
-        counts = rng.poisson(_rates(weekend, rng))
-        tables = [_flows(h, hosts, n, rng) for h, n in zip(HABITS, counts, strict=True)]
-        flows = pl.concat(tables).sort("ts", maintain_order=True)
+        rng = _rng(self.seed, date.toordinal())
+        clock = Clock.of(self.calendar, date - dt.timedelta(days=1), 2)
+        due = np.array([running(job, clock) for job in self.jobs], dtype=np.float64)
+        clock = Clock(clock.wall[DAY_MIN:], clock.off[DAY_MIN:])
+        flows = pl.concat(
+            self._flows(local, clock, due, rng)
+            for local in np.unique(clock.dates).tolist()
+        )
+        today = pl.col("ts").is_between(0, DAY_S, closed="left")
+        flows = flows.filter(today).sort("ts", maintain_order=True)
         return complete(flows.with_columns(pl.col("ts") + midnight(date)), rng)
+
+    def _flows(
+        self, local: int, clock: Clock, due: FloatArray, rng: np.random.Generator
+    ) -> pl.DataFrame:
+        """Draw the flows of those minutes that have one local date, an ordinal.
+
+        What holds for the whole of that date is drawn from it alone, as it may be part
+        of two UTC days.
+        """
+        minutes = clock.dates == local
+        mood = _rng(self.seed, local, 2)
+        active = activity(clock, mood.normal(0.0, 0.15))
+        volumes = drift(local, self.swings) * mood.lognormal(
+            0.0, DAY_SIGMA, len(self.habits)
+        )
+        hosts = self._hosts(local, bool(clock.off[minutes][0]), mood)
+        rates = self._rates(active, due, rng) * volumes[:, None] * minutes
+        return pl.concat(
+            table
+            for habit, rate in zip(self.habits, rates, strict=True)
+            for table in _tables(habit, hosts, rng.poisson(rate / habit.visit), rng)
+        )
+
+    def _hosts(
+        self, local: int, off: bool, mood: np.random.Generator
+    ) -> dict[str, Hosts]:
+        """Give who is there on a local date, and what is popular."""
+        staff = self.hosts["workstations"]
+        here = mood.random(len(staff.weights)) < PRESENT[off]
+        fading = {
+            name: self.hosts[name].weighted(drift(local, phases, FASHION))
+            for name, phases in self.phases.items()
+        }
+        at_work = staff.weighted(np.where(here, 1.0, IDLE))
+        return self.hosts | fading | {"workstations": at_work}
+
+    def _rates(
+        self, active: FloatArray, due: FloatArray, rng: np.random.Generator
+    ) -> FloatArray:
+        """Draw the expected flows of each habit in each minute: (habits, 1440)."""
+        whims = rng.normal(0.0, CROWD / CROWD_MIN**0.5, DAY_MIN + CROWD_MIN - 1)
+        crowd = active * np.exp(np.convolve(whims, np.ones(CROWD_MIN), "valid"))
+        share = np.vstack([np.tile(crowd, (len(HABITS), 1)), due])
+        night = np.array([[habit.night] for habit in self.habits])
+        peak = np.array([[habit.peak] for habit in self.habits])
+        burst = rng.gamma(BURST, 1 / BURST, share.shape)
+        rates: FloatArray = (night + (peak - night) * share) * burst * self.volume
+        return rates
 
 
 def midnight(date: dt.date) -> int:
@@ -84,88 +177,96 @@ def midnight(date: dt.date) -> int:
     return (date - dt.date(1970, 1, 1)).days * DAY_S
 
 
-def _zipf(n: int, exponent: float = 0.9) -> FloatArray:
-    weights: FloatArray = np.arange(1, n + 1, dtype=np.float64) ** -exponent
-    weights /= weights.sum()
-    return weights
+def _rng(*seeds: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seeds))
 
 
-def _populations(rng: np.random.Generator) -> dict[str, Hosts]:
-    """Lay out the office and its Internet; all popularity is Zipf-like."""
-    staff = [workstation(i) for i in rng.permutation(rng.integers(120, 161)).tolist()]
-    outside = [internet(i) for i in rng.permutation(INTERNET_HOSTS)[:12_000].tolist()]
-    plan = {
-        "workstations": (staff, 0.4),
-        "admins": (staff[:3], 0.5),
-        "resolvers": (["10.20.0.53", "10.20.0.54"], 1.0),
-        "mail": (["10.20.0.25"], 1.0),
-        "files": (["10.20.0.45", "10.20.0.46"], 1.0),
-        "proxy": (["10.20.0.80"], 1.0),
-        "timeserver": (["10.20.0.123"], 1.0),
-        "monitor": (["10.20.0.161"], 1.0),
-        "servers": ([f"10.20.0.{i}" for i in (25, 45, 46, 53, 54, 80, 123)], 0.3),
-        "everybody": (["10.20.255.255"], 1.0),
-        "website": (["203.0.113.10", "203.0.113.11"], 1.0),
-        "exchanger": (["203.0.113.25"], 1.0),
-        "public": ([f"203.0.113.{i}" for i in (10, 11, 25)], 0.2),
-        "internet": (outside[:3000], 1.0),
-        "nameservers": (outside[3000:3400], 0.9),
-        "scanners": (outside[3400:4000], 0.8),
-        "visitors": (outside[4000:], 0.5),
-    }
-    return {
-        name: Hosts(pl.Series(addresses), _zipf(len(addresses), exponent))
-        for name, (addresses, exponent) in plan.items()
-    }
-
-
-def _at_work(staff: Hosts, present: float, rng: np.random.Generator) -> Hosts:
-    """Leave the machines of absent people on, a twentieth as busy."""
-    here = rng.random(len(staff.weights)) < present
-    weights = staff.weights * np.where(here, 1.0, 0.05)
-    return Hosts(staff.addresses, weights / weights.sum())
-
-
-def _rates(weekend: bool, rng: np.random.Generator) -> FloatArray:
-    """Draw the expected flows of each habit in each minute: (habits, 1440)."""
-    curve = WEEKEND if weekend else WEEKDAY
-    hours = np.arange(1440) / 60 + rng.normal(0.0, 0.15)
-    activity = np.interp(hours, list(curve), list(curve.values()))
-    activity *= rng.gamma(CROWD, 1 / CROWD, 1440)
-    night = np.array([[h.night] for h in HABITS])
-    peak = np.array([[h.peak] for h in HABITS])
-    habit = rng.lognormal(0.0, DAY_SIGMA, night.shape)
-    burst = rng.gamma(BURST, 1 / BURST, (len(HABITS), 1440))
-    rates: FloatArray = (night + (peak - night) * activity) * habit * burst
-    return rates
-
-
-def _flows(
+def _tables(
     habit: Habit, hosts: dict[str, Hosts], counts: IntArray, rng: np.random.Generator
+) -> list[pl.DataFrame]:
+    """Draw a habit's flows, ``counts`` visits a minute, and the lookups before them."""
+    ts, visit, server = _visits(habit.visit, counts, rng)
+    clients, servers = hosts[habit.clients], hosts[habit.servers]
+    drawn = servers.draw(rng, SERVERS * int(counts.sum()))[server]
+    names = servers.names.gather(drawn)
+    if habit.names:
+        asked = hosts[habit.names]
+        names = asked.names.gather(asked.draw(rng, len(ts)))
+    contacts = pl.DataFrame(
+        {
+            "ts": ts,
+            "id.orig_h": clients.draw_addresses(rng, int(counts.sum())).gather(visit),
+            "id.resp_h": servers.addresses.gather(drawn),
+            "name": names,
+        }
+    )
+    _, first = np.unique(server, return_index=True)
+    lookups = contacts[first[rng.random(len(first)) < habit.lookup]]
+    return [
+        _dressed(habit, contacts, rng),
+        _dressed(LOOKUP, _before(lookups, hosts["resolvers"], rng), rng),
+    ]
+
+
+def _visits(
+    size: float, counts: IntArray, rng: np.random.Generator
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Draw the flows of visits, ``counts`` of these in each of 1440 minutes.
+
+    Returns
+    -------
+    tuple
+        For each flow its second of the day, the number of its visit, and that of its
+        server, of which each visit has ``SERVERS``.
+    """
+    n = int(counts.sum())
+    begin = 60.0 * (np.repeat(np.arange(DAY_MIN), counts) + rng.random(n))
+    sizes = 1 + rng.binomial(VISIT - 1, (size - 1) / (VISIT - 1), n)
+    visit = np.repeat(np.arange(n), sizes)
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    later = np.arange(len(visit)) > first
+    elapsed = np.cumsum(rng.exponential(GAP_S, len(visit)) * later)
+    server = rng.integers(0, rng.integers(1, SERVERS + 1, n)[visit]) * later
+    return begin[visit] + elapsed - elapsed[first], visit, SERVERS * visit + server
+
+
+def _before(
+    lookups: pl.DataFrame, resolvers: Hosts, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Draw one habit's flows of a day, ``counts`` of them in each of 1440 minutes."""
-    shape, n = SHAPES[habit.shape], int(counts.sum())
+    """Turn contacts into what precedes them: the client asks for the server's name."""
+    n = len(lookups)
+    return lookups.with_columns(
+        pl.col("ts") - pl.Series(rng.uniform(*LOOKUP_S, n)),
+        pl.Series("id.resp_h", resolvers.draw_addresses(rng, n)),
+    )
+
+
+def _dressed(
+    habit: Habit, contacts: pl.DataFrame, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Give contacts the looks of their habit's shape, ready for `flows.complete`."""
+    shape, n = SHAPES[habit.shape], len(contacts)
     shares = [ending.share for ending in shape.endings]
     endings = pl.DataFrame(shape.endings, schema=Ending._fields, orient="row")[
         rng.choice(len(shares), n, p=shares)
     ]
     tries, duration = _persistence(shape.duration, endings, rng)
-    return pl.DataFrame(
-        {
-            "ts": 60.0 * (np.repeat(np.arange(1440), counts) + rng.random(n)),
-            "id.orig_h": hosts[habit.clients].draw(rng, n),
-            "id.orig_p": rng.integers(*shape.orig_p, n),
-            "id.resp_h": hosts[habit.servers].draw(rng, n),
-            "id.resp_p": rng.choice(habit.ports, n, p=_zipf(len(habit.ports))),
-            "proto": shape.proto,
-            "service": pl.repeat(shape.service, n, dtype=pl.String, eager=True),
-            "duration": duration,
-            "orig_bytes": _sizes(shape.orig_bytes, rng, n).astype(np.int64),
-            "resp_bytes": _sizes(shape.resp_bytes, rng, n).astype(np.int64),
-            "conn_state": endings["conn_state"],
-            "history": endings["history"],
-            "tries": tries,
-        }
+    return contacts.select(
+        "ts",
+        "id.orig_h",
+        pl.Series("id.orig_p", rng.integers(*shape.orig_p, n)),
+        "id.resp_h",
+        pl.Series("id.resp_p", rng.choice(habit.ports, n, p=zipf(len(habit.ports)))),
+        proto=pl.lit(shape.proto),
+        service=pl.lit(shape.service, pl.String),
+        duration=pl.Series(duration),
+        orig_bytes=pl.Series(_sizes(shape.orig_bytes, rng, n).astype(np.int64)),
+        resp_bytes=pl.Series(_sizes(shape.resp_bytes, rng, n).astype(np.int64)),
+        conn_state=endings["conn_state"],
+        history=endings["history"],
+        tries=pl.Series(tries),
+        name="name" if shape.service in NAMED else pl.lit(None, pl.String),
+        failed=pl.lit(shape.failed, pl.Boolean),
     )
 
 
