@@ -142,6 +142,18 @@ def train(request: Request, directory: Path, detector: str) -> None:
     out.print(f"profile {profile_hash}: {directory}")
 
 
+@contextmanager
+def _whole(*directories: Path) -> Iterator[None]:
+    """Refuse profiles whose manifest lacks something that training writes."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as problem:
+        raise ProfileError(
+            f"{', '.join(map(str, directories))}: expected in manifest.json what "
+            f"training writes, found {problem} missing or damaged; train anew"
+        ) from problem
+
+
 def profile_show(directory: Path, slot: str | None) -> None:
     """Show a profile, or the bounds of one of its slots."""
     from entropy_ids.calendar import Calendar
@@ -154,16 +166,11 @@ def profile_show(directory: Path, slot: str | None) -> None:
         out.print(show.bounds(profile.bounds, slot, profile.setters))
         return
     manifest = profile.manifest
-    try:
+    with _whole(directory):
         series = profile.series[normal(profile.series, manifest["threshold"])]
         slots, dates = slots_of(series, Calendar.of(manifest["settings"]))
         effect = effect_of_k(series[list(manifest["columns"])], slots, dates)
         trained = show.trained(manifest, [])
-    except (KeyError, TypeError, ValueError) as problem:
-        raise ProfileError(
-            f"{directory}: expected in manifest.json what training writes, found "
-            f"{problem} missing or damaged; train anew"
-        ) from problem
     out.print(trained)
     out.print(show.slots(profile.bounds))
     out.print(show.effect_of_k(effect))
@@ -176,8 +183,10 @@ def profile_retract(directory: Path, minutes: list[int]) -> None:
     from entropy_ids.profile.store import Profile
 
     before = Profile.read(directory)
-    after = retract(before, minutes)
-    out.print(show.difference(diff(before, after)))
+    with _whole(directory):
+        after = retract(before, minutes)
+        found = diff(before, after)
+    out.print(show.difference(found))
     out.print(f"profile {before.hash} became {after.write(directory)}: {directory}")
 
 
@@ -186,7 +195,9 @@ def profile_diff(one: Path, other: Path) -> None:
     from entropy_ids.profile.revise import diff
     from entropy_ids.profile.store import Profile
 
-    out.print(show.difference(diff(Profile.read(one), Profile.read(other))))
+    with _whole(one, other):
+        found = diff(Profile.read(one), Profile.read(other))
+    out.print(show.difference(found))
 
 
 def _warn(settings: Config | Mapping[str, Any]) -> None:

@@ -167,7 +167,7 @@ def _fit(
     asked = config["threshold.alarms_per_day"]
     held = held_out(_index(series), detector.calendar)
     days = int((held & series.complete).sum()) / 1440
-    if asked * days < LEAST_EXPECTED:
+    if round(asked * days, 1) < LEAST_EXPECTED:  # the last minute is never whole
         scores = detector.fit(series, progress).score
         return scores, top_percent(scores, config["threshold.top_percent"]), None
     shown = series.coverage.where(~held, "partial")
@@ -184,9 +184,9 @@ def _unmet(budget: Budget | None, config: Config) -> list[str]:
         return []
     return [
         f"the budget of {asked:g} a day (threshold.alarms_per_day) cannot be met: it "
-        "is held against every fourth day, which must allow "
+        "is held against about a quarter of the days, which must allow "
         f"{LEAST_EXPECTED:g} incidents; train on "
-        f"{math.ceil(HELD_EVERY * LEAST_EXPECTED / asked)} days or more. Here the "
+        f"{math.ceil(HELD_EVERY[0] * LEAST_EXPECTED / asked)} days or more. Here the "
         f"{config['threshold.top_percent']:g} % of training minutes with the highest "
         "error lie above the threshold (threshold.top_percent)"
     ]

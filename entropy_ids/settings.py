@@ -179,7 +179,7 @@ SETTINGS: tuple[Setting, ...] = (
         "threshold.alarms_per_day",
         1.0,
         "incidents/day",
-        "the budget, met on every fourth training day, which the network does not see; "
+        "the budget, met on a quarter of the training days, unseen by the network; "
         "0 for none",
         trained=True,
         allowed=_between(0, 1440),

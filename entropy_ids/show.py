@@ -159,7 +159,8 @@ def effect_of_k(effect: pd.DataFrame) -> Table:
     for k in wide.columns:
         table.add_column(f"k = {k:g}")
     for margin, row in wide.iterrows():
-        table.add_row(str(margin), *(f"{share:.2%}" for share in row))
+        shares = ("-" if pd.isna(share) else f"{share:.2%}" for share in row)
+        table.add_row(str(margin), *shares)
     return table
 
 

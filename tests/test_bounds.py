@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.errors import InputError
 from entropy_ids.features.catalog import Column
-from entropy_ids.profile.bounds import Bounds, learn, signs, sizes
+from entropy_ids.profile.bounds import (
+    MARGINS,
+    Bounds,
+    bound_setters,
+    learn,
+    setter_key,
+    signs,
+    sizes,
+)
 
 ENTROPY, SIZE = "orig_h.all.renyi.1", "flows.all.log2"
 NAMES = [Calendar.name(slot) for slot in range(SLOTS)]
@@ -25,9 +33,17 @@ def table_of(values: list, slots: list[int], slot_minutes: int = 1) -> pd.DataFr
     return learn(frame, np.array(slots), np.arange(len(slots)), slot_minutes)
 
 
-def bounds_of(low: float, high: float, k: float, name: str = ENTROPY) -> Bounds:
+def bounds_of(
+    low: float, high: float, k: float, name: str = ENTROPY, margin: str = "span"
+) -> Bounds:
     columns = {"slot": range(SLOTS), "column": name, "low": low, "high": high}
-    return Bounds(pd.DataFrame(columns), k)
+    return Bounds(pd.DataFrame(columns), k, margin)
+
+
+def sign_at(bounds: Bounds, value: float) -> str:
+    """Give the sign of a value, or ``inside``."""
+    found = bounds.deviations(np.array([value]), 0)
+    return found[0].sign if found else "inside"
 
 
 def at(table: pd.DataFrame, slot: int, column: str = ENTROPY) -> pd.Series:
@@ -147,6 +163,13 @@ def test_unknown_values_set_no_bound_and_are_not_counted():
     assert (at(table, 9)["low"], at(table, 9)["n"]) == (2, 2)
 
 
+def test_the_dates_that_bounds_rest_on_are_counted():
+    values = pd.DataFrame({ENTROPY: np.arange(6.0)}, make.stamps(6))
+    slots, dates = np.array([9, 9, 9, 9, 10, 12]), np.array([1, 1, 2, 5, 7, 9])
+    table = learn(values, slots, dates, 4)
+    assert [at(table, slot)["days"] for slot in (9, 10, 12)] == [3, 4, 5]
+
+
 def test_a_column_never_known_in_a_slot_has_no_bound_and_no_minute_that_set_it():
     table = table_of([[1, np.nan], [2, np.nan]], [9, 9], 2)
     row = at(table, 9, SIZE)
@@ -170,10 +193,11 @@ def test_at_k_1_no_minute_that_was_learned_from_lies_outside(values):
 # ------------------------------------------------------------------------ judging
 
 GRID = st.integers(-400, 400).map(lambda steps: steps / 16)
+SPAN = st.integers(2, 200).map(lambda n: n / 16)
 
 
-@settings(deadline=None, max_examples=300)
-@given(GRID, st.integers(2, 200).map(lambda n: n / 16), GRID)
+@settings(deadline=None, max_examples=50)
+@given(GRID, SPAN, GRID)
 @pytest.mark.parametrize("k", [1.0, 1.25, 2.0])
 def test_the_margin_is_k_less_one_times_the_span_on_both_sides(k, low, span, value):
     found = bounds_of(low, low + span, k).deviations(np.array([value]), 0)
@@ -186,13 +210,50 @@ def test_the_margin_is_k_less_one_times_the_span_on_both_sides(k, low, span, val
         assert found == []
 
 
-@settings(deadline=None, max_examples=200)
-@given(GRID, st.integers(2, 200).map(lambda n: n / 16), GRID)
-def test_at_k_1_the_rule_is_the_papers(low, span, value):
+@settings(deadline=None, max_examples=50)
+@given(GRID, SPAN, GRID)
+@pytest.mark.parametrize("margin", MARGINS)
+def test_at_k_1_every_rule_is_the_papers(margin, low, span, value):
     r = (value - 1 * low) / (1 * span)
-    paper = ["concentrated"] if r < 0 else ["dispersed"] if r > 1 else []
-    found = bounds_of(low, low + span, 1.0).deviations(np.array([value]), 0)
-    assert [d.sign for d in found] == paper
+    paper = "concentrated" if r < 0 else "dispersed" if r > 1 else "inside"
+    assert sign_at(bounds_of(low, low + span, 1.0, margin=margin), value) == paper
+
+
+@settings(deadline=None, max_examples=50)
+@given(GRID.map(abs), SPAN, GRID.map(abs))
+@pytest.mark.parametrize("k", [1.25, 2.0])
+def test_the_published_margin_is_the_papers_rule(k, low, span, value):
+    r = (value - k * low) / (k * span)
+    paper = "concentrated" if r < 0 else "dispersed" if r > 1 else "inside"
+    assert sign_at(bounds_of(low, low + span, k, margin="published"), value) == paper
+
+
+@settings(deadline=None, max_examples=50)
+@given(GRID.map(abs), SPAN, GRID.map(abs))
+def test_the_ratio_margin_is_the_factor_k_on_both_sides(low, span, value):
+    side = "concentrated" if value * 2 < low else "inside"
+    side = "dispersed" if value > 2 * (low + span) else side
+    assert sign_at(bounds_of(low, low + span, 2.0, margin="ratio"), value) == side
+
+
+@pytest.mark.parametrize(
+    ("margin", "lowest", "highest"),
+    [("span", 3.5, 6.5), ("ratio", 3.2, 7.5), ("published", 5.0, 7.5)],
+)
+def test_the_margins_of_4_to_6_are_those_reckoned_by_hand(margin, lowest, highest):
+    bounds = bounds_of(4.0, 6.0, 1.25, margin=margin)
+    assert sign_at(bounds, lowest - 0.01) == "concentrated"
+    assert sign_at(bounds, lowest + 0.01) == "inside"
+    assert sign_at(bounds, highest - 0.01) == "inside"
+    assert sign_at(bounds, highest + 0.01) == "dispersed"
+
+
+@pytest.mark.parametrize("value", [4.0, 5.0, 6.0, 6.5, 7.9])
+def test_published_calls_low_whatever_is_below_k_times_the_minimum(value):
+    [found] = bounds_of(4.0, 6.0, 2.0, margin="published").deviations(
+        np.array([value]), 0
+    )
+    assert (found.sign, found.r) == ("concentrated", (value - 4) / 2)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.9, 4.1, 1e9])
@@ -252,6 +313,50 @@ def test_columns_keep_the_order_that_they_were_learned_in():
     table = table_of([[1, 2, 3]], [0])
     names = [column.name for column in Bounds(table, 1.0).columns]
     assert names == [ENTROPY, SIZE, "resp_h.all.rarefied.0"]
+
+
+# ------------------------------------------------------------------------- setters
+
+
+@pytest.mark.parametrize(
+    ("column", "key"),
+    [
+        (ENTROPY, "orig_h"),
+        ("fan_out.outbound.log2", "orig_h"),
+        ("orig_h_bytes.all.renyi.2", "orig_h"),
+        ("in_degree.inbound.rarefied.0", "resp_h"),
+        ("resp_p.all.renyi.0", "resp_p"),
+        ("orig_p.all.renyi.0", "orig_p"),
+        ("pair_ports.all.log2", "pair"),
+        (SIZE, "pair"),
+        ("duration.all.renyi.1", "pair"),
+    ],
+)
+def test_who_set_a_bound_is_told_by_the_key_of_its_column(column, key):
+    assert setter_key(Column.named(column)) == key
+
+
+def heaviest_of(minutes: pd.DatetimeIndex) -> pd.DataFrame:
+    rows = [
+        (minute, key, f"{key}-{n}", [f"C{n}"])
+        for n, minute in enumerate(minutes)
+        for key in ("orig_h", "resp_h", "pair")
+    ]
+    return pd.DataFrame(rows, columns=["minute", "key", "value", "uids"])
+
+
+def test_of_the_heaviest_values_those_are_kept_that_set_a_bound():
+    table = table_of([[1, 5], [9, 5.5], [3, 7], [2, 6]], [9] * 4, 4)
+    found = bound_setters(table, heaviest_of(make.stamps(4)))
+    assert list(found.columns) == ["minute", "key", "value", "uids"]
+    assert set(found["value"]) == {"orig_h-0", "orig_h-1", "pair-0", "pair-2"}
+    assert not found.duplicated(["minute", "key"]).any()
+
+
+def test_a_bound_that_nobody_set_keeps_nobody():
+    table = table_of([[1, np.nan], [2, np.nan]], [9] * 2, 2)
+    found = bound_setters(table, heaviest_of(make.stamps(2)))
+    assert set(found["key"]) == {"orig_h"}
 
 
 # -------------------------------------------------------------------------- signs

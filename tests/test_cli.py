@@ -1,12 +1,17 @@
 import json
+import random
+import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from zeek import conn, write_conn
 
+from entropy_ids import console
 from entropy_ids.cli import main
 from entropy_ids.features.catalog import default_columns
+from entropy_ids.profile.store import Profile
 from entropy_ids.settings import SETTINGS
 
 
@@ -17,12 +22,13 @@ def run(*arguments: object) -> int:
 
 
 def busy_log(path: Path, minutes: int = 90, each: int = 20) -> Path:
+    rng = random.Random(1)
     rows = [
         conn(
             minute * each + k,
             ts=1_700_000_040 + 60 * minute + 3 * k,
             duration=0.5,
-            orig_h=f"10.0.0.{(7 * minute + k) % 23}",
+            orig_h=f"10.0.0.{rng.randrange(23)}",
             resp_h=f"93.184.216.{(3 * minute + k * k) % 17}",
             resp_p=(443, 80, 53)[k % 3],
         )
@@ -35,18 +41,41 @@ def busy_log(path: Path, minutes: int = 90, each: int = 20) -> Path:
 
 SMALL = [
     *("--set", "training.epochs=1"),
+    *("--set", "training.threads=1"),
     *("--set", "detector.hidden=8"),
     *("--set", "detector.latent=4"),
     *("--set", "detector.window_min=5"),
 ]
+SOURCES = "orig_h.all.renyi.1"
+BUDGET = ("--set", "threshold.alarms_per_day=200")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("cli")
     log = busy_log(folder / "conn.log")
-    assert run("train", log, "--profile", folder / "profile", *SMALL) == 0
+    assert run("train", log, "--profile", folder / "profile", *SMALL, *BUDGET) == 0
     return log, folder / "profile"
+
+
+@pytest.fixture
+def copy(trained: tuple[Path, Path], tmp_path: Path) -> Path:
+    """A profile that a test may change."""
+    return shutil.copytree(trained[1], tmp_path / "profile")
+
+
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal on which no sentence is wrapped."""
+    for one in (console.out, console.err):
+        monkeypatch.setattr(one, "width", 500)
+
+
+def edit_manifest(directory: Path, **parts: object) -> None:
+    """Change the manifest by hand; None takes a part out."""
+    manifest = json.loads((directory / "manifest.json").read_text()) | parts
+    kept = {key: value for key, value in manifest.items() if value is not None}
+    (directory / "manifest.json").write_text(json.dumps(kept))
 
 
 def test_features_writes_every_default_column_per_minute(tmp_path, capsys):
@@ -105,6 +134,121 @@ def test_profile_show_tells_what_it_was_trained_on(trained, capsys):
     assert "flows.all.log2" in capsys.readouterr().out
 
 
+def test_profile_show_tells_what_to_expect_and_what_was_lacking(trained, wide, capsys):
+    assert run("profile", "show", trained[1]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"expect \S+ alarms a day .*\(95 % interval \S+ to \S+\)", said)
+    assert "held out, budget 200 a day" in said
+    assert "remark: expected at least two days of whole minutes, found 0.1" in said
+    assert "remark: no weekend minute was trained on" in said
+
+
+def test_profile_show_tells_the_effect_of_k_on_each_margin(trained, wide, capsys):
+    assert run("profile", "show", trained[1]) == 0
+    said = capsys.readouterr().out
+    assert "k = 1.25" in said
+    assert {"span", "ratio", "published"} <= set(said.split())
+
+
+def test_profile_show_of_a_slot_tells_the_uids_that_set_its_bounds(
+    trained, wide, capsys
+):
+    assert run("profile", "show", trained[1], "--slot", "weekday 22") == 0
+    [row] = [x for x in capsys.readouterr().out.splitlines() if f" {SOURCES} " in x]
+    by = r"2023-11-14 2[23]:\d\d 10\.0\.0\.\d+ C\d+ "
+    assert len(re.findall(by, row)) == 2
+
+
+def test_an_unknown_slot_is_refused(trained, capsys):
+    assert run("profile", "show", trained[1], "--slot", "Monday") == 2
+    assert "found 'Monday'" in capsys.readouterr().err
+
+
+def test_retract_takes_a_minute_out_and_names_the_new_profile(copy, wide, capsys):
+    before = Profile.read(copy)
+    assert run("profile", "retract", copy, "2023-11-14T22:20", "1700001300") == 0
+    after = Profile.read(copy)
+    out = pd.DatetimeIndex(after.series["minute"])[
+        after.series["coverage"] == "retracted"
+    ]
+    assert [f"{minute:%H:%M}" for minute in out] == ["22:20", "22:35"]
+    said = capsys.readouterr().out
+    assert f"profile {before.hash} became {after.hash}: {copy}" in said
+    assert "slots moved" in said
+
+
+def test_a_retracted_profile_replays(trained, copy, tmp_path):
+    assert run("profile", "retract", copy, "2023-11-14T22:20") == 0
+    code = run("replay", trained[0], "--profile", copy, "--out", tmp_path / "out")
+    assert code == 0
+
+
+def test_a_minute_that_was_not_trained_on_changes_nothing(copy, capsys):
+    before = Profile.read(copy).hash
+    assert run("profile", "retract", copy, "2024-11-14T22:20") == 3
+    assert "found 2024-11-14T22:20Z" in capsys.readouterr().err
+    assert Profile.read(copy).hash == before
+
+
+def test_diff_finds_the_setting_and_the_bounds_that_differ(trained, copy, wide, capsys):
+    setters = Profile.read(copy).bounds.set_index("column")["low_minute"]
+    setter = setters[SOURCES].iloc[0]
+    assert run("profile", "retract", copy, f"{setter:%Y-%m-%dT%H:%M}") == 0
+    settings = Profile.read(copy).manifest["settings"]
+    edit_manifest(copy, settings=settings | {"judging.k": 1.5})
+    capsys.readouterr()
+    assert run("profile", "diff", trained[1], copy) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"judging\.k +│ 1\.25 +│ 1\.5 ", said)
+    assert re.search(rf"{re.escape(SOURCES)} +│ 48 ", said)
+
+
+def test_diff_of_a_profile_and_itself_shows_nothing(trained, wide, capsys):
+    assert run("profile", "diff", trained[1], trained[1]) == 0
+    said = capsys.readouterr().out
+    assert "columns of one only: none" in said
+    assert not re.search(r"judging|threshold|renyi", said)
+
+
+@pytest.mark.parametrize("part", ["range", "settings", "columns"])
+@pytest.mark.parametrize("command", ["show", "diff", "retract"])
+def test_a_profile_whose_manifest_lacks_a_part_is_damaged(command, part, copy, capsys):
+    edit_manifest(copy, **{part: None})
+    more = {"show": [], "diff": [copy], "retract": ["2023-11-14T22:20"]}
+    assert run("profile", command, copy, *more[command]) == 4
+    assert "train anew" in capsys.readouterr().err
+
+
+def published(profile: Path) -> None:
+    settings = Profile.read(profile).manifest["settings"]
+    edit_manifest(profile, settings=settings | {"judging.margin": "published"})
+
+
+WARNING = "warning: judging.margin = published tightens the lower bound as k grows"
+
+
+def test_the_published_margin_warns_when_it_is_trained_with(tmp_path, wide, capsys):
+    log = busy_log(tmp_path / "conn.log", minutes=30)
+    margin = ("--set", "judging.margin=published")
+    assert run("train", log, "--profile", tmp_path / "p", *SMALL, *margin) == 0
+    assert WARNING in capsys.readouterr().err
+
+
+def test_the_published_margin_warns_when_it_is_judged_by(
+    trained, copy, tmp_path, wide, capsys
+):
+    published(copy)
+    log, out = trained[0], tmp_path / "out"
+    assert run("replay", log, "--profile", copy, "--out", out) == 0
+    assert WARNING in capsys.readouterr().err
+
+
+def test_other_margins_warn_of_nothing(trained, tmp_path, capsys):
+    log, profile = trained
+    assert run("replay", log, "--profile", profile, "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_config_show_lists_every_setting_with_its_reason(capsys):
     assert run("config", "show", "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == {s.key for s in SETTINGS}
@@ -124,6 +268,9 @@ def test_config_show_lists_every_setting_with_its_reason(capsys):
         (["features", "no.log", "-o", "x.csv"], 3, "no.log: expected a conn log"),
         (["features", "no.log", "-o", "x.txt"], 2, "ends in .parquet or .csv"),
         (["profile", "show", "nowhere"], 4, "expected a file of a profile"),
+        (["profile", "diff", "nowhere", "nowhere"], 4, "expected a file of a profile"),
+        (["profile", "retract", "nowhere"], 2, "Missing argument"),
+        (["profile", "retract", "nowhere", "noon"], 2, "expected a UTC time"),
         (["simulate", "x", "--days", "0"], 2, "expected"),
     ],
 )
@@ -146,16 +293,10 @@ def test_a_profile_of_other_settings_is_refused(trained, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_a_profile_with_other_columns_is_refused(trained, tmp_path, capsys):
-    log, profile = trained
-    copy = tmp_path / "profile"
-    copy.mkdir()
-    for path in profile.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["columns"] = manifest["columns"][1:]
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    assert run("replay", log, "--profile", copy, "--out", tmp_path / "out") == 4
+def test_a_profile_with_other_columns_is_refused(trained, copy, tmp_path, capsys):
+    edit_manifest(copy, columns=Profile.read(copy).manifest["columns"][1:])
+    code = run("replay", trained[0], "--profile", copy, "--out", tmp_path / "out")
+    assert code == 4
     assert "columns" in capsys.readouterr().err
 
 
@@ -184,6 +325,8 @@ def test_too_little_to_train_on_is_said(tmp_path, capsys):
         ["train"],
         ["replay"],
         ["profile", "show"],
+        ["profile", "retract"],
+        ["profile", "diff"],
         ["config", "show"],
     ],
 )
@@ -199,16 +342,17 @@ def test_the_table_keeps_the_units_of_its_columns(tmp_path):
     assert units["resp_p.all.renyi.1"] == "bits"
 
 
-def test_a_manifest_without_its_parts_is_no_profile(trained, tmp_path, capsys):
-    copy = tmp_path / "profile"
-    copy.mkdir()
-    for path in trained[1].iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
-    manifest = json.loads((copy / "manifest.json").read_text())
-    del manifest["range"]
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    assert run("profile", "show", copy) == 4
-    assert "'range'" in capsys.readouterr().err
+@pytest.mark.parametrize("zone", ["Mars/Base", "", "../Europe/Berlin"])
+def test_a_time_zone_that_does_not_exist_is_refused_before_any_work(
+    zone, tmp_path, capsys
+):
+    log = busy_log(tmp_path / "conn.log", minutes=3)
+    where = ("--set", f"site.timezone='{zone}'")
+    assert run("train", log, "--profile", tmp_path / "p", *where) == 2
+    said = capsys.readouterr()
+    assert "site.timezone: expected an IANA time zone" in said.err
+    assert repr(zone) in said.err
+    assert said.out == ""
 
 
 def test_an_unknown_detector_is_refused_before_any_work(tmp_path, capsys):

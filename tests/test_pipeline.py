@@ -18,15 +18,22 @@ from entropy_ids.alarms.contributors import Seen
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.config import Config
 from entropy_ids.detectors import DETECTORS
+from entropy_ids.detectors.threshold import Budget, runs, top_percent
 from entropy_ids.errors import ConfigError, InputError, ProfileError
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.pipeline import Trained, Watch, check_settings, detector_of, train
+from entropy_ids.profile.revise import retract
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of
 from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Alarm, EntropySeries, Minutes
 
-SMALL = {"training.epochs": 1, "detector.hidden": 8, "detector.latent": 4}
+SMALL = {
+    "training.epochs": 1,
+    "training.threads": 1,  # two are slower in so small a network
+    "detector.hidden": 8,
+    "detector.latent": 4,
+}
 WINDOW, PERCENT = 5, 2.5
 KIND = "lstm-autoencoder"
 
@@ -157,6 +164,102 @@ def test_a_detector_that_does_not_exist_is_named_with_those_that_do(year):
         assert detector_of(config(), kind).window == WINDOW
 
 
+# ---------------------------------------------------------------- budgets
+
+BUDGET = {"threshold__alarms_per_day": 100.0}
+HELD = [*range(60, 90), *range(180, 210)]
+"""A fourth of four hours, in two blocks."""
+
+
+@pytest.fixture(scope="module")
+def budgeted(year: EntropySeries) -> Trained:
+    return made(year, **BUDGET)
+
+
+def incidents_held_out(profile: Profile) -> int:
+    """Count, of the held-out minutes, the runs above the threshold."""
+    held = profile.series.iloc[HELD]
+    above = held["minute"][held["score"] > profile.manifest["threshold"]]
+    return runs(pd.DatetimeIndex(above).as_unit("s").asi8, 5)
+
+
+@pytest.mark.parametrize("per_day", [60.0, 100.0, 300.0])
+def test_held_out_minutes_give_at_most_the_budget(year, per_day):
+    profile = made(year, threshold__alarms_per_day=per_day).profile
+    scored = profile.series["score"].iloc[HELD].notna().sum()
+    assert incidents_held_out(profile) <= per_day * scored / 1440
+    assert scored == len(HELD) - 2  # a flush, and the last
+
+
+def test_the_manifest_tells_how_the_budget_was_met(budgeted):
+    manifest = budgeted.profile.manifest
+    assert json.loads(json.dumps(manifest)) == manifest
+    budget = Budget(100.0, 58 / 1440, incidents_held_out(budgeted.profile), 0.0)
+    assert manifest["budget"] == {
+        "alarms_per_day": 100.0,
+        "days": budget.days,
+        "incidents": budget.incidents,
+        "threshold": manifest["threshold"],
+        "interval": list(budget.interval),
+    }
+    assert not any("budget" in remark for remark in manifest["remarks"])
+
+
+def test_too_short_a_range_is_remarked_and_takes_the_highest_percent(trained):
+    manifest = trained.profile.manifest
+    assert manifest["budget"] is None
+    scores = trained.profile.series["score"]
+    assert manifest["threshold"] == top_percent(scores, PERCENT)
+    remark = manifest["remarks"][-1]
+    assert remark.startswith("the budget of 1 a day (threshold.alarms_per_day) cannot ")
+    assert "train on 8 days or more" in remark
+    assert f"{PERCENT:g} % of training minutes" in remark
+
+
+def test_without_a_budget_there_is_no_remark_about_one(year, trained):
+    manifest = made(year, threshold__alarms_per_day=0.0).profile.manifest
+    assert manifest["budget"] is None
+    assert manifest["threshold"] == trained.profile.manifest["threshold"]
+    assert manifest["remarks"] == trained.profile.manifest["remarks"][:-1]
+
+
+def test_a_range_as_long_as_the_remark_asks_for_meets_the_budget(year):
+    short = made(year, threshold__alarms_per_day=8.0).profile.manifest
+    assert "train on 1 day" in short["remarks"][-1]
+    day = covered(series(1440), {0: "partial", 1439: "partial"})
+    assert made(day, threshold__alarms_per_day=8.0).profile.manifest["budget"]
+
+
+def strange(year: EntropySeries, place: int) -> EntropySeries:
+    values = year.values.copy()
+    values.iloc[place, 0] = 1_000.0
+    return replace(year, values=values)
+
+
+def tensors_of(profile: Profile) -> list[tuple[str, bytes]]:
+    both = {**profile.weights, **profile.residual}
+    return [(name, value.tobytes()) for name, value in both.items()]
+
+
+def test_a_strange_held_out_minute_leaves_what_was_learned_unchanged(year, budgeted):
+    other = made(strange(year, 70), **BUDGET).profile
+    assert tensors_of(other) == tensors_of(budgeted.profile)
+    scores = [p.series["score"] for p in (budgeted.profile, other)]
+    before = slice(None, 70)
+    assert scores[0][before].equals(scores[1][before])
+    assert scores[1][70] > 2 * scores[0].max()
+
+
+def test_a_strange_minute_that_is_not_held_out_changes_what_is_learned(year, budgeted):
+    other = made(strange(year, 110), **BUDGET).profile
+    assert tensors_of(other) != tensors_of(budgeted.profile)
+
+
+def test_held_out_minutes_with_a_low_error_set_bounds_too(budgeted):
+    setters = set(budgeted.profile.bounds["low_minute"])
+    assert not setters.isdisjoint(budgeted.profile.series["minute"].iloc[HELD])
+
+
 # ---------------------------------------------------------------- watch
 
 
@@ -225,6 +328,20 @@ def day() -> Minutes:
     return replace(day, index=day.index.with_columns(epoch=epoch))
 
 
+def test_who_set_a_bound_is_a_value_of_its_minute_with_its_uids(profile):
+    rows = site(300, seed=1_000).rows
+    setters = profile.setters[profile.setters["key"] == "orig_h"]
+    assert len(setters)
+    assert set(setters["minute"]) <= {
+        *profile.bounds["low_minute"],
+        *profile.bounds["high_minute"],
+    }
+    for one in setters.itertuples():
+        minute = pl.col("minute") == int(one.minute.timestamp())
+        here = rows.filter(minute, pl.col("id.orig_h") == one.value)
+        assert here["uid"].head(3).to_list() == list(one.uids)
+
+
 def watched(profile: Profile, parts: list[Minutes]) -> tuple[pd.DataFrame, list[Alarm]]:
     watch = Watch(profile, "office", 5)
     found = [watch.push(part) for part in parts]
@@ -234,6 +351,10 @@ def watched(profile: Profile, parts: list[Minutes]) -> tuple[pd.DataFrame, list[
 @pytest.fixture(scope="module")
 def at_once(profile: Profile, day: Minutes) -> tuple[pd.DataFrame, list[Alarm]]:
     return watched(profile, cut(day, [STEP]))
+
+
+def with_manifest(profile: Profile, **parts: Any) -> Profile:
+    return replace(profile, manifest={**profile.manifest, **parts})
 
 
 def same(one: Any, other: Any) -> None:
@@ -269,11 +390,11 @@ def first_alarms(alarms: list[Alarm]) -> list[Alarm]:
 def test_contributors_and_uids_are_of_the_rows_of_their_minute(profile, day):
     restless = replace(profile, manifest={**profile.manifest, "threshold": 0.0})
     alarms = first_alarms(watched(restless, cut(day, range(0, LENGTH, 7)))[1])
-    assert alarms
+    assert any(alarm.uids for alarm in alarms)
     for alarm in alarms:
         rows = day.rows.filter(pl.col("minute") == alarm.start)
         assert set(alarm.uids) <= set(rows["uid"])
-        assert alarm.uids
+        assert bool(alarm.uids) == bool(alarm.contributors)
         assert alarm.flows == rows.height
         for who in alarm.contributors:
             if who.feature in ("orig_h", "resp_h"):
@@ -306,13 +427,28 @@ def test_minutes_that_warm_up_have_no_score_after_a_clock_step_too(at_once):
     assert set(warming) == {*first, *later, *partial}
 
 
-def test_a_strange_minute_whose_signs_are_all_inside_is_an_unnamed_change(profile, day):
+def test_a_strange_minute_whose_signs_are_all_inside_is_an_unnamed_change(
+    profile, day, at_once
+):
     wide = profile.bounds.assign(low=-1e6, high=1e6)
-    _, alarms = watched(replace(profile, bounds=wide), cut(day, [STEP]))
-    (alarm,) = [a for a in first_alarms(alarms) if a.start == T0 + 60 * SCAN]
+    below = 0.99 * at_once[0]["score"].iloc[SCAN]
+    deaf = with_manifest(replace(profile, bounds=wide), threshold=below)
+    (alarm,) = first_alarms(watched(deaf, cut(day, [STEP]))[1])
+    assert alarm.start == T0 + 60 * SCAN
     assert alarm.class_name == "unnamed-change"
     assert alarm.deviations == ()
     assert alarm.contributors
+
+
+def test_what_was_retracted_no_longer_widens_what_is_judged_by(profile, day, at_once):
+    opened = {alarm.start: alarm for alarm in first_alarms(at_once[1])}
+    kept = pd.DatetimeIndex(profile.series["minute"]).as_unit("s").asi8
+    _, alarms = watched(retract(profile, kept[40:].tolist()), cut(day, [STEP]))
+    narrow = first_alarms(alarms)
+    assert [a.score for a in narrow] == [a.score for a in opened.values()]
+    for alarm in narrow:
+        assert len(alarm.deviations) >= len(opened[alarm.start].deviations)
+    assert any(a.deviations != opened[a.start].deviations for a in narrow)
 
 
 def test_a_minute_without_a_connection_can_be_judged(profile, day):
@@ -335,10 +471,6 @@ def test_the_table_of_minutes_begins_with_what_is_not_a_column(profile, at_once)
     assert list(at_once[0].columns) == head + profile.manifest["columns"]
     assert (at_once[0]["threshold"] == profile.manifest["threshold"]).all()
     assert (at_once[0]["minute"] == stamps(LENGTH)).all()
-
-
-def with_manifest(profile: Profile, **parts: Any) -> Profile:
-    return replace(profile, manifest={**profile.manifest, **parts})
 
 
 def test_a_profile_of_an_unknown_detector_is_refused(trained):

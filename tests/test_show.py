@@ -15,10 +15,13 @@ from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.config import Config
 from entropy_ids.errors import ConfigError
 from entropy_ids.profile.bounds import learn
+from entropy_ids.profile.outlook import effect_of_k
+from entropy_ids.profile.revise import Difference
 from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Account, BadRow, Quality
 
 CORPUS = pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
+MOVED = pd.DataFrame({"column": ["flows.all.log2"], "slots": [1], "moved": [0.5]})
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -63,6 +66,23 @@ def test_a_hostile_remark_reaches_the_terminal_harmless(text):
 @CORPUS
 def test_a_hostile_sensor_name_reaches_the_terminal_harmless(text):
     assert controls(rendered(show.trained(MANIFEST | {"sensor": text}, [text]))) == []
+
+
+@CORPUS
+def test_a_hostile_remark_of_training_reaches_the_terminal_harmless(text):
+    assert controls(rendered(show.trained(MANIFEST | {"remarks": [text]}, []))) == []
+
+
+@CORPUS
+def test_a_hostile_value_that_set_a_bound_reaches_the_terminal_harmless(text, learned):
+    setters = setters_of(learned, text, ["C1", text])
+    assert controls(rendered(show.bounds(learned, "weekday 07", setters))) == []
+
+
+@CORPUS
+def test_a_hostile_difference_reaches_the_terminal_harmless(text):
+    found = Difference({"sensor": ("office", text)}, [], MOVED)
+    assert controls(rendered(show.difference(found))) == []
 
 
 @CORPUS
@@ -156,6 +176,23 @@ def test_a_profile_shows_what_it_was_trained_on():
     assert "bytes.all.log2" in shown
 
 
+BUDGET = {"alarms_per_day": 1.0, "days": 7.0, "incidents": 7, "interval": [0.402, 2.06]}
+
+
+def test_a_profile_shows_how_many_alarms_to_expect():
+    shown = rendered(show.trained(MANIFEST | {"budget": BUDGET}, []), 240)
+    assert (
+        "expect 1 alarms a day from normal traffic (95 % interval 0.4 to 2.1): 7 in "
+        "7.0 days held out, budget 1 a day\n"
+    ) in shown
+
+
+def test_a_profile_without_a_budget_expects_nothing_but_shows_its_remarks():
+    shown = rendered(show.trained(MANIFEST, []))
+    assert "expect " not in shown
+    assert shown.endswith("remark: no weekend minute was trained on\n")
+
+
 @pytest.fixture(scope="module")
 def learned() -> pd.DataFrame:
     values = pd.DataFrame({"flows.all.log2": np.arange(60.0)}, make.stamps(60))
@@ -163,6 +200,13 @@ def learned() -> pd.DataFrame:
 
 
 NOBODY = pd.DataFrame({"minute": [], "key": [], "value": [], "uids": []})
+
+
+def setters_of(bounds: pd.DataFrame, value: str, uids: list[str]) -> pd.DataFrame:
+    """Give who set the highest bound."""
+    minute = bounds["high_minute"].iloc[0]
+    row = {"minute": [minute], "key": ["pair"], "value": [value], "uids": [uids]}
+    return pd.DataFrame(row, dtype=object)
 
 
 def test_every_slot_is_shown_with_its_maturity(learned):
@@ -180,9 +224,8 @@ def test_every_slot_is_shown_with_its_maturity(learned):
 
 
 def test_the_bounds_of_a_slot_are_shown_with_the_minutes_that_set_them(learned):
-    stamp = learned["high_minute"].iloc[0]
-    who = {"minute": [stamp], "key": ["pair"], "value": ["a/b"], "uids": [["C1", "C2"]]}
-    shown = rendered(show.bounds(learned, "weekday 07", pd.DataFrame(who)))
+    setters = setters_of(learned, "a/b", ["C1", "C2"])
+    shown = rendered(show.bounds(learned, "weekday 07", setters))
     [row] = [line for line in shown.splitlines() if "flows.all.log2" in line]
     cells = [cell.strip() for cell in row.split("│")[2:7]]
     by = "2024-04-21 07:59 a/b C1 C2"
@@ -207,6 +250,41 @@ def test_every_named_slot_can_be_shown(learned, slot):
     assert Calendar.name(slot) in rendered(
         show.bounds(learned, Calendar.name(slot), NOBODY)
     )
+
+
+def test_the_effect_of_k_is_shown_by_margin_and_width():
+    values = pd.DataFrame({"flows.all.log2": np.arange(1.0, 5.0)})
+    effect = effect_of_k(values, np.zeros(4, int), np.array([0, 0, 1, 1]), (1.0, 1.5))
+    lines = rendered(show.effect_of_k(effect)).splitlines()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert ["span", "100.00%", "100.00%"] in cells
+    assert ["ratio", "100.00%", "50.00%"] in cells
+    assert ["published", "100.00%", "75.00%"] in cells
+    assert any("k = 1 " in line and "k = 1.5 " in line for line in lines)
+
+
+def test_an_effect_that_cannot_be_told_is_shown_as_a_dash():
+    values = pd.DataFrame({"flows.all.log2": [1.0, 2.0]})
+    shown = rendered(show.effect_of_k(effect_of_k(values, np.zeros(2), np.zeros(2))))
+    assert "│ span      │ -" in shown
+    assert "nan" not in shown
+
+
+def test_a_difference_shows_both_values_the_columns_and_the_furthest_moves():
+    moved = {"column": [f"c{n}" for n in range(22)], "slots": 3, "moved": 0.5}
+    found = Difference({"judging.k": (1.25, 1.5)}, ["a", "b"], pd.DataFrame(moved))
+    shown = rendered(show.difference(found))
+    cells = [[cell.strip() for cell in x.split("│")[1:-1]] for x in shown.splitlines()]
+    assert ["judging.k", "1.25", "1.5"] in cells
+    assert "columns of one only: a, b" in shown
+    assert ["c19", "3", "0.50"] in cells
+    assert ["c20", "3", "0.50"] not in cells
+    assert "and 2 columns more" in shown
+
+
+def test_nothing_that_differs_is_shown_as_nothing():
+    shown = rendered(show.difference(Difference({}, [], MOVED[:0])))
+    assert "columns of one only: none" in shown
 
 
 # ---------------------------------------------------------------------- settings

@@ -6,8 +6,13 @@ from entropy_ids.alarms.incidents import BASE_SEVERITY
 from entropy_ids.errors import ConfigError
 from entropy_ids.profile.signatures import (
     CLASSES,
+    COUNTS,
     UNNAMED,
     Condition,
+    HasCount,
+    HasSign,
+    HasValue,
+    Look,
     Signature,
     default_text,
     name,
@@ -27,7 +32,13 @@ def class_of(text: str, signs: dict[str, str], sizes: dict[str, float] | None = 
     """Name a minute; places are written ``feature.direction``."""
     placed = {tuple(place.split(".")): sign for place, sign in signs.items()}
     numbers = {tuple(place.split(".")): n for place, n in (sizes or {}).items()}
-    return name(placed, numbers, parse_signatures(text))[0]
+    return name(Look(placed, numbers), parse_signatures(text))[0]
+
+
+def class_by(text: str, **named: str) -> str:
+    """Name a minute by the values that stand out, written ``feature="one other"``."""
+    values = {feature: tuple(some.split()) for feature, some in named.items()}
+    return name(Look(named=values), parse_signatures(text))[0]
 
 
 # -------------------------------------------------------------- the default file
@@ -44,18 +55,28 @@ def test_the_default_file_does_not_name_the_unnamed():
     assert UNNAMED not in {signature.class_name for signature in DEFAULT}
 
 
-def made_for(signature: Signature) -> tuple[dict, dict]:
-    """Give the signs and sizes that a signature asks for, and nothing more."""
+def made_for(signature: Signature) -> Look:
+    """Give a minute that has what a signature asks for, and nothing more."""
     wanted: list[Condition] = [*signature.all_of, *signature.any_of[:1]]
-    places = {(c.feature, c.direction or "inbound"): c for c in wanted}
-    signs = {place: condition.sign for place, condition in places.items()}
-    return signs, {place: condition.least for place, condition in places.items()}
+    signs = [c for c in wanted if isinstance(c, HasSign)]
+    places = {(c.feature, c.direction or "inbound"): c for c in signs}
+    named = {c.feature: c.values[:1] for c in wanted if isinstance(c, HasValue)}
+    for condition in wanted:
+        if isinstance(condition, HasCount):
+            number = COUNTS[condition.count][0]
+            others = tuple(f"value-{n}" for n in range(number))
+            named[condition.feature] = named.get(condition.feature, others)
+    return Look(
+        {place: condition.sign for place, condition in places.items()},
+        {place: condition.least for place, condition in places.items()},
+        named,
+    )
 
 
 @pytest.mark.parametrize("signature", DEFAULT, ids=lambda s: s.class_name)
 def test_every_class_of_the_default_file_can_be_reached(signature):
-    signs, sizes = made_for(signature)
-    assert name(signs, sizes, DEFAULT) == (signature.class_name, signature.technique)
+    found = name(made_for(signature), DEFAULT)
+    assert found == (signature.class_name, signature.technique)
 
 
 def test_every_class_has_a_severity():
@@ -63,7 +84,7 @@ def test_every_class_has_a_severity():
 
 
 def test_a_minute_without_signs_is_unnamed():
-    assert name({}, {}, DEFAULT) == (UNNAMED, ())
+    assert name(Look(), DEFAULT) == (UNNAMED, ())
 
 
 def test_no_signatures_leave_every_minute_unnamed():
@@ -83,7 +104,7 @@ def test_the_first_signature_that_fits_gives_the_class():
 def test_the_techniques_are_those_of_the_signature_that_fits():
     text = rule("worm", all=["flows low"], technique=["T1"])
     text += rule("dos", all=["flows high"], technique=["T2", "T3"])
-    found = name({("flows", "all"): "high"}, {}, parse_signatures(text))
+    found = name(Look({("flows", "all"): "high"}), parse_signatures(text))
     assert found == ("dos", ("T2", "T3"))
 
 
@@ -159,6 +180,53 @@ def test_no_condition_of_none_may_hold():
         assert class_of(text, signs) == UNNAMED
 
 
+# ------------------------------------------------------------------- who stands out
+
+
+@pytest.mark.parametrize(
+    ("count", "numbers"),
+    [("one", [1]), ("few", [2, 3, 4, 5]), ("some", [1, 2, 3, 4, 5]), ("none", [0])],
+)
+def test_a_count_holds_for_so_many_values(count, numbers):
+    text = rule(all=[f"orig_h {count}"])
+    found = [class_by(text, orig_h="a b c d e"[: 2 * n]) for n in range(6)]
+    assert [n for n in range(6) if found[n] == "dos"] == numbers
+
+
+def test_a_feature_that_nothing_is_known_of_counts_none():
+    assert class_by(rule(all=["orig_h none"])) == "dos"
+    assert class_by(rule(all=["orig_h some"]), resp_h="a") == UNNAMED
+
+
+def test_one_of_the_values_must_be_among_those_that_stand_out():
+    text = rule(all=["resp_p is 22/tcp 21/tcp"])
+    assert class_by(text, resp_p="443/tcp 21/tcp") == "dos"
+    assert class_by(text, resp_p="443/tcp 22/udp") == UNNAMED
+    assert class_by(text, service="22/tcp") == UNNAMED
+    assert class_by(text) == UNNAMED
+
+
+def test_a_value_is_compared_as_a_whole():
+    text = rule(all=["resp_p is 22/tcp"])
+    assert class_by(text, resp_p="22/tcpx 122/tcp") == UNNAMED
+
+
+def test_values_may_be_asked_for_in_any_and_none():
+    text = rule(all=["orig_h some"], any=["service is ssh", "resp_p is 22/tcp"])
+    assert class_by(text, orig_h="a") == UNNAMED
+    assert class_by(text, orig_h="a", resp_p="22/tcp") == "dos"
+    text = rule(all=["orig_h some"], none=["conn_state is SF"])
+    assert class_by(text, orig_h="a", conn_state="S0") == "dos"
+    assert class_by(text, orig_h="a", conn_state="S0 SF") == UNNAMED
+
+
+def test_signs_of_one_direction_go_with_values_of_the_whole_minute():
+    text = rule(all=["fan_out high 10", "orig_h one"])
+    place = ("fan_out", "internal")
+    look = Look({place: "high"}, {place: 12}, {"orig_h": ("10.0.0.1",)})
+    assert name(look, parse_signatures(text))[0] == "dos"
+
+
 # ------------------------------------------------------------------------ refusals
 
 
@@ -176,6 +244,15 @@ def test_no_condition_of_none_may_hold():
         (rule("dos", all=["flows high 5 6"]), "flows high 5 6"),
         (rule("dos", all=["flows high ²"]), "flows high ²"),
         (rule("dos", all=["orig_h dispersed 5"]), "orig_h dispersed 5"),
+        (rule("dos", all=["orig_h two"]), "orig_h two"),
+        (rule("dos", all=["orig_h one 5"]), "orig_h one 5"),
+        (rule("dos", all=["orig_h.inbound one"]), "orig_h.inbound one"),
+        (rule("dos", all=["orig_p one"]), "orig_p one"),
+        (rule("dos", all=["flows some"]), "flows some"),
+        (rule("dos", all=["resp_p is"]), "resp_p is"),
+        (rule("dos", all=["resp_p is  "]), "resp_p is  "),
+        (rule("dos", all=["flows is 9"]), "flows is 9"),
+        (rule("dos", all=["orig_net dispersed"]), "orig_net dispersed"),
         (rule("dos", all=["flows high"], any=["flow high"]), "flow high"),
         (rule("dos", all=["flows high"], none=["flow high"]), "flow high"),
         (rule("dso", all=["flows high"]), "dso"),

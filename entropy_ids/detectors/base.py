@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.detectors.marginal import LEVELS, Marginal
-from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors
+from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors, aspects_of
 from entropy_ids.detectors.training import Progress, Training
 from entropy_ids.errors import InputError, ProfileError
 from entropy_ids.types import MINUTE_S, EntropySeries, Scores
@@ -110,7 +110,7 @@ class SeriesDetector(ABC):
         residuals = self.residuals(series, ends)
         self._marginal = Marginal.fit(residuals, slots[ends])
         normal = self._marginal.scores(residuals, slots[ends])
-        self._joint = Joint.fit(normal, self.join)
+        self._joint = Joint.fit(normal, self.join, aspects_of(self.columns))
         return self.score(series)
 
     def score(self, series: EntropySeries) -> Scores:
@@ -181,6 +181,7 @@ class SeriesDetector(ABC):
         }
         wanted |= {"slot_center": (SLOTS, size), "covariance": (size, size)}
         wanted |= {"quantiles": (SLOTS, len(LEVELS), size)}
+        wanted |= {"tails": (len(aspects_of(columns)),)}
         if any(shapes.get(name) != shape for name, shape in wanted.items()):
             raise ProfileError(
                 f"residual.safetensors: expected tensors for {size} columns, found "
@@ -191,7 +192,13 @@ class SeriesDetector(ABC):
             columns, residual["center"], residual["scale"], residual["slot_center"]
         )
         self._marginal = Marginal(residual["quantiles"])
-        self._joint = Joint(residual["mean"], residual["covariance"], self.join)
+        self._joint = Joint(
+            residual["mean"],
+            residual["covariance"],
+            residual["tails"],
+            self.join,
+            aspects_of(columns),
+        )
         self._load_weights(weights)
 
 

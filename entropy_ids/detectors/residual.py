@@ -9,23 +9,18 @@ Notes
 Departure from Bhat & Neogi: they score by the mean squared error (`JOINS` has it as
 ``mean-square``, over the residuals as they are); the default is the Mahalanobis
 distance of the vector of their normal scores (`entropy_ids.detectors.marginal`), with
-the covariance of low-error training minutes shrunk after Ledoit and Wolf.
-
-References
-----------
-.. [1] Ledoit, Wolf 2004, doi 10.1016/S0047-259X(03)00096-4.
+the covariance of low-error training minutes drawn towards its diagonal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import linalg
-from sklearn.covariance import LedoitWolf
 from threadpoolctl import threadpool_limits
 
 from entropy_ids.calendar import SLOTS
@@ -118,29 +113,22 @@ def _flat(values: pd.DataFrame, names: list[str]) -> Floats:
     return np.where(logged, np.log1p(np.where(logged, data, 0)), data)
 
 
-def _mahalanobis(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
-    squares = whitened**2
-    return float(np.sqrt(squares.mean())), squares
+ASPECTS = (("sent", "max_sent"),)
+"""Features judged on their own besides: few columns that would drown among the rest.
+Measured: with bytes that leave the site as an aspect, found exfiltration rises from 0
+of 3 to 3 of 3 (generated), all captures from 69 to 74 of 84."""
+_SHRINK = 0.1
+"""Towards a diagonal covariance, so that what training minutes never did together is
+not taken for impossible (measured: 64 of 84 captures without, 68 with 0.1)."""
+_TAIL = 0.999
+"""Distances are told in units of this quantile of training minutes."""
 
 
-def _mean_square(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
-    squares = residual**2
-    return float(squares.mean()), squares  # not centred: the paper's error
-
-
-def _largest(residual: Floats, whitened: Floats) -> tuple[float, Floats]:
-    return float(np.abs(whitened).max()), whitened**2
-
-
-JOINS: dict[str, Callable[[Floats, Floats], tuple[float, Floats]]] = {
-    "mahalanobis": _mahalanobis,
-    "mean-square": _mean_square,
-    "whitened": _largest,
-}
-"""Residuals of the known columns, raw and whitened → score and share of each column.
-
-Means are over the known columns, so that minutes with few of them compare.
-"""
+def aspects_of(columns: list[str]) -> list[NDArray[np.int64]]:
+    """Give the positions of the columns of each aspect: all of them, then `ASPECTS`."""
+    features = [Column.named(column).feature for column in columns]
+    own = [[n for n, f in enumerate(features) if f in some] for some in ASPECTS]
+    return [np.arange(len(columns)), *(np.array(at) for at in own if at)]
 
 
 class Joint:
@@ -149,54 +137,68 @@ class Joint:
     Parameters
     ----------
     mean, covariance
-        Of the residuals of low-error training minutes; shapes (columns,) and
+        Of the normal scores of low-error training minutes; shapes (columns,) and
         (columns, columns).
+    tails
+        The unit of each aspect's distance.
     join
         A name of `JOINS`.
+    aspects
+        Positions of the columns that are judged together; see `aspects_of`.
     """
 
-    def __init__(self, mean: Floats, covariance: Floats, join: str) -> None:
+    def __init__(
+        self,
+        mean: Floats,
+        covariance: Floats,
+        tails: Floats,
+        join: str,
+        aspects: Sequence[NDArray[np.int64]],
+    ) -> None:
         self.mean = mean
         self.covariance = covariance
+        self.tails = tails
         self.join = join
+        self.aspects = aspects
         self._whiteners: dict[bytes, Floats] = {}
 
     @staticmethod
-    def fit(residuals: Floats, join: str) -> Joint:
+    def fit(
+        normal: Floats, join: str, aspects: Sequence[NDArray[np.int64]] | None = None
+    ) -> Joint:
         """Fit on minutes × columns (normal scores); NaN (unknown) count as 0.
 
         Variances are scaled up by the share of minutes that a column was known in.
+        Without ``aspects`` there is only the whole.
         """
-        residuals = residuals[~np.isnan(residuals).all(axis=1)]
-        known = ~np.isnan(residuals)
-        seen = known.any(axis=0)
-        filled = np.where(known, residuals, 0.0)
+        whole = np.arange(normal.shape[1])
+        aspects = [whole] if aspects is None else aspects
+        normal = normal[~np.isnan(normal).all(axis=1)]
+        known = ~np.isnan(normal)
+        filled = np.where(known, normal, 0.0)
         spread = np.median(np.abs(filled), axis=0) + filled.std(axis=0) + 1e-9
         error = ((filled / spread) ** 2).mean(axis=1)
-        joint = Joint(np.zeros(filled.shape[1]), np.eye(filled.shape[1]), join)
         for share in _OUTLIERS:
             low = error <= np.quantile(error, 1 - share)
-            with threadpool_limits(1):
-                shrunk = LedoitWolf().fit(filled[low][:, seen]).covariance_
-            covariance = np.eye(filled.shape[1])
-            covariance[np.ix_(seen, seen)] = shrunk
             rare = 1 / np.sqrt(np.maximum(known[low].mean(axis=0), 1e-3))
-            covariance = covariance * rare[:, None] * rare[None, :]
+            covariance = _shrunk(filled[low]) * rare[:, None] * rare[None, :]
             mean = filled[low].mean(axis=0) * rare**2
-            joint = Joint(mean, covariance, join)
-            whitened = [joint.whiten(row) for row in residuals]
-            error = np.array([_mahalanobis(row, row)[0] for row in whitened])
-            error = np.nan_to_num(error)
-        return joint
+            joint = Joint(mean, covariance, np.ones(len(aspects)), join, aspects)
+            error = joint.distances(normal, whole)
+        told = [joint.distances(normal, aspect) for aspect in aspects]
+        tails = np.maximum([np.quantile(each, _TAIL) for each in told], 1e-9)
+        return Joint(joint.mean, joint.covariance, tails, join, aspects)
 
-    def score(
-        self, residuals: Floats, raw: Floats | None = None
-    ) -> tuple[Floats, Floats]:
+    def distances(self, normal: Floats, aspect: NDArray[np.int64]) -> Floats:
+        """Give each minute's Mahalanobis distance in an aspect, per known column."""
+        return np.array([_size(self.whiten(row, aspect)[1]) for row in normal])
+
+    def score(self, normal: Floats, raw: Floats | None = None) -> tuple[Floats, Floats]:
         """Score minutes one by one, so that no minute's score depends on others.
 
         Parameters
         ----------
-        residuals
+        normal
             Minutes × columns, as for `fit`.
         raw
             The residuals before they became normal scores, for ``mean-square``.
@@ -207,31 +209,28 @@ class Joint:
             Scores, shape (minutes,), NaN where no column is known; and the share of
             each column, shape (minutes, columns).
         """
-        scores = np.full(len(residuals), np.nan)
-        shares = np.zeros_like(residuals)
-        raw = residuals if raw is None else raw
-        for row, residual in enumerate(residuals):
-            known = ~np.isnan(residual)
-            if known.any():
-                whitened = self.whiten(residual)
-                score, parts = JOINS[self.join](raw[row, known], whitened)
-                scores[row] = score
-                shares[row, known] = parts / max(parts.sum(), 1e-300)
+        scores = np.full(len(normal), np.nan)
+        shares = np.zeros_like(normal)
+        raw = normal if raw is None else raw
+        for row, minute in enumerate(normal):
+            if not np.isnan(minute).all():
+                scores[row], at, parts = JOINS[self.join](self, minute, raw[row])
+                shares[row, at] = parts / max(parts.sum(), 1e-300)
         return scores, shares
 
-    def whiten(self, residual: Floats) -> Floats:
-        """Give the known residuals less their mean, whitened (ZCA)."""
-        known = ~np.isnan(residual)
-        centered = residual[known] - self.mean[known]
+    def whiten(
+        self, normal: Floats, aspect: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Give the known columns of an aspect, less their mean and whitened (ZCA)."""
+        at = aspect[~np.isnan(normal[aspect])]
         # elementwise product and numpy's own sum: no library that splits by threads
-        whitened: Floats = (self._whitener(known) * centered).sum(axis=1)
-        return whitened
+        return at, (self._whitener(at) * (normal - self.mean)[at]).sum(axis=1)
 
-    def _whitener(self, known: NDArray[np.bool_]) -> Floats:
-        key = np.packbits(known).tobytes()
+    def _whitener(self, at: NDArray[np.int64]) -> Floats:
+        key = at.tobytes()
         if key not in self._whiteners:
             with threadpool_limits(1):
-                values, vectors = linalg.eigh(self.covariance[np.ix_(known, known)])
+                values, vectors = linalg.eigh(self.covariance[np.ix_(at, at)])
                 root = np.sqrt(np.maximum(values, 1e-9 * max(values.max(), 1e-300)))
                 whitener = (vectors / root) @ vectors.T
             if len(self._whiteners) > 1024:
@@ -241,4 +240,50 @@ class Joint:
 
     def tensors(self) -> Tensors:
         """Give what a profile keeps."""
-        return {"mean": self.mean, "covariance": self.covariance}
+        return {"mean": self.mean, "covariance": self.covariance, "tails": self.tails}
+
+
+def _shrunk(filled: Floats) -> Floats:
+    """Give the covariance, drawn towards its diagonal; 1 for what never varies."""
+    with threadpool_limits(1):
+        covariance = np.cov(filled, rowvar=False).reshape(filled.shape[1], -1)
+    variance = np.where(covariance.diagonal() > 0, covariance.diagonal(), 1.0)
+    return np.asarray((1 - _SHRINK) * covariance + _SHRINK * np.diag(variance))
+
+
+def _size(values: Floats) -> float:
+    """Give the root mean square; 0 for no values."""
+    return float(np.sqrt((values**2).mean())) if len(values) else 0.0
+
+
+Joined = tuple[float, NDArray[np.int64], Floats]
+
+
+def _mahalanobis(joint: Joint, normal: Floats, raw: Floats) -> Joined:
+    found = []
+    for aspect, tail in zip(joint.aspects, joint.tails, strict=True):
+        at, whitened = joint.whiten(normal, aspect)
+        found.append((_size(whitened) / tail, at, whitened**2))
+    return max(found, key=lambda one: one[0])
+
+
+def _largest(joint: Joint, normal: Floats, raw: Floats) -> Joined:
+    at, whitened = joint.whiten(normal, joint.aspects[0])
+    return float(np.abs(whitened).max()), at, whitened**2
+
+
+def _mean_square(joint: Joint, normal: Floats, raw: Floats) -> Joined:
+    at = np.flatnonzero(~np.isnan(raw))
+    return float((raw[at] ** 2).mean()), at, raw[at] ** 2  # not centred: the paper's
+
+
+JOINS: dict[str, Callable[[Joint, Floats, Floats], Joined]] = {
+    "mahalanobis": _mahalanobis,
+    "mean-square": _mean_square,
+    "whitened": _largest,
+}
+"""Normal scores and raw residuals of a minute → score, columns, and the part of each.
+
+Means are over the known columns, so that minutes with few of them compare. Mahalanobis
+takes the largest aspect, in units of the aspects' training tails.
+"""

@@ -18,8 +18,8 @@ from entropy_ids.calendar import HOURS, Calendar
 from entropy_ids.errors import InputError
 from entropy_ids.types import MINUTE_S
 
-HELD_EVERY = 4
-"""One day in so many is held out, of weekdays and weekends alike."""
+HELD_EVERY = (4, 3)
+"""One weekday and one day off in so many is held out: over the weeks, each in turn."""
 LEAST_DAYS = 8
 """With fewer days a held-out block is an eighth of the range instead of a day."""
 LEAST_EXPECTED = 2.0
@@ -59,20 +59,25 @@ def top_percent(scores: pd.Series[float], percent: float) -> float:
 
 
 def held_out(minutes: pd.DatetimeIndex, calendar: Calendar) -> NDArray[np.bool_]:
-    """Choose the minutes that a budget is met on: every fourth day of either day type.
+    """Choose the minutes that a budget is met on: whole days of either day type.
 
     Parameters
     ----------
     minutes
-        The training minutes, ascending, UTC.
+        The training minutes, ascending, UTC. Of fewer than eight days, two eighths of
+        the range are held out instead.
     """
-    dates = calendar.dates(minutes)
+    block = calendar.dates(minutes)
     off = calendar.slots(minutes) // HOURS
-    block = off * (dates.max() + 1) + dates
-    if len(np.unique(dates)) < LEAST_DAYS:
-        block = np.arange(len(minutes)) * 2 * HELD_EVERY // len(minutes)
-    order = np.unique(block, return_inverse=True)[1]
-    return np.asarray(order % HELD_EVERY == HELD_EVERY - 1)
+    if len(np.unique(block)) < LEAST_DAYS:
+        block = np.arange(len(minutes)) * LEAST_DAYS // len(minutes)
+        off = np.zeros_like(block)
+    held = np.zeros(len(minutes), np.bool_)
+    for day_type, every in enumerate(HELD_EVERY):
+        here = off == day_type
+        order = np.unique(block[here], return_inverse=True)[1]
+        held[here] = order % every == every // 2
+    return held
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def meet(scores: pd.Series[float], alarms_per_day: float, quiet_minutes: int) ->
     Notes
     -----
     An incident here is a run of minutes above the threshold; when two different events
-    overlap, alarms count two.
+    overlap, alarms count two. Where no threshold spends the budget, the one that makes
+    the most incidents is taken: below it they only merge, until all minutes are one.
     """
     known = scores.dropna()
     days = len(known) / _DAY_MINUTES
@@ -139,7 +145,8 @@ def meet(scores: pd.Series[float], alarms_per_day: float, quiet_minutes: int) ->
         incidents = runs(stamps[values > candidate], quiet_minutes)
         if incidents > alarms_per_day * days:
             break
-        threshold, met = float(candidate), incidents
+        if incidents >= met:
+            threshold, met = float(candidate), incidents
     return Budget(alarms_per_day, days, met, threshold)
 
 
