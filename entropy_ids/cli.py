@@ -9,7 +9,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import click
 
 from entropy_ids import __version__, console, options, show
 from entropy_ids.cli_profile import profile_group
-from entropy_ids.config import Config, utc_minute
+from entropy_ids.config import Config
 from entropy_ids.errors import (
     ConfigError,
     EntropyIdsError,
@@ -174,6 +173,12 @@ def replay(request: console.Request, directory: Path, out_directory: Path) -> No
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="FILE.")
 @click.option("--plots", type=click.Path(path_type=Path), help="Directory for PNGs.")
+@click.option(
+    "--rivals/--no-rivals",
+    default=True,
+    show_default=True,
+    help="Compare with simpler methods at equal false alarms.",
+)
 @click.option("--variants", is_flag=True, help="Also train on less, minutes each.")
 @click.option(
     "--false-per-day",
@@ -304,28 +309,13 @@ def simulate(
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all draws.")
 @options.settings
 def demo(directory: Path, seed: int, config: Config) -> None:
-    """Run the whole job on a generated office: seven days to train, one to replay.
+    """Run the whole job on a generated office: two weeks to train, one with attacks.
 
     \b
     Examples:
       entropy-ids demo --out /tmp/demo
     """
-    from entropy_ids.simulate import Trial
-
-    logs, profile = directory / "logs", directory / "profile"
-    last_day = utc_minute("2026-03-09")
-    trial = Trial(seed, classes=True, last_days=1)
-    console.out.rule("1. generate eight days of an office, all attacks on the last")
-    made = console.simulate(logs, config, trial, days=8, start="2026-03-02")
-    console.out.print(made)
-    request = console.Request((str(logs),), config, "office", until=last_day)
-    console.out.rule("2. learn what is usual from the first seven")
-    console.train(request, profile, "lstm-autoencoder")
-    console.out.rule("3. replay the last")
-    request = replace(request, since=last_day, until=None)
-    console.replay(request, profile, directory / "alarms")
-    console.out.rule("4. what was injected")
-    console.out.print((logs / "labels.csv").read_text().strip(), soft_wrap=True)
+    console.demo(directory, seed, config)
 
 
 @cli.group("config")

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ from rich.progress import (
 )
 
 from entropy_ids import show
-from entropy_ids.config import Config
+from entropy_ids.config import Config, utc_minute
 from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def train(request: Request, directory: Path, detector: str) -> None:
         )
     profile_hash = trained.profile.write(directory)
     out.print(show.account(assembler.account, assembler.bad))
+    if assembler.quality:
+        out.print(show.quality(assembler.quality))
     out.print(show.trained(trained.profile.manifest, trained.left_out))
     out.print(f"profile {profile_hash}: {directory}")
 
@@ -245,14 +247,14 @@ def evaluate(
     labels: Path,
     directories: Sequence[Path],
     asked: Asked,
-    json_file: Path | None,
-    plots: Path | None,
+    json_file: Path | None = None,
+    plots: Path | None = None,
 ) -> None:
     """Hold profiles and their rivals against labelled logs, and show what they find."""
     from entropy_ids import evaluate as evaluation
     from entropy_ids import pipeline
     from entropy_ids.evaluate.plots import draw
-    from entropy_ids.evaluate.table import tables
+    from entropy_ids.evaluate.table import each, tables
     from entropy_ids.profile.store import Profile
 
     known = evaluation.read_labels(labels)
@@ -275,12 +277,35 @@ def evaluate(
         )
     out.print(show.account(assembler.account, assembler.bad))
     out.print(f"{len(sightings)} of {len(known)} labels in the range: {labels}")
+    for one in () if asked.rivals else result.profiles:
+        out.print(each(one), "")
     for table in tables(result):
         out.print(table, "")
     if json_file:
         json_file.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
     for path in draw(result, plots) if plots else ():
         out.print(str(path))
+
+
+def demo(directory: Path, seed: int, config: Config) -> None:
+    """Run the whole job on a generated office, and tell what was found."""
+    from entropy_ids.evaluate import Asked
+    from entropy_ids.simulate import Trial
+
+    logs, profile = directory / "logs", directory / "profile"
+    third_week = utc_minute("2026-03-16")
+    out.rule("1. generate three weeks of an office, every attack in the third")
+    trial = Trial(seed, classes=True, last_days=7)
+    out.print(simulate(logs, config, trial, days=21, start="2026-03-02"))
+    request = Request((str(logs),), config, "office", until=third_week)
+    out.rule("2. learn what is usual from the first two")
+    train(request, profile, "lstm-autoencoder")
+    out.rule("3. replay the third")
+    request = replace(request, since=third_week, until=None)
+    replay(request, profile, directory / "alarms")
+    out.rule("4. hold the alarms against what was injected")
+    asked = Asked(quiet_minutes=config["incidents.quiet_minutes"], rivals=False)
+    evaluate(request, logs / "labels.csv", [profile], asked)
 
 
 def simulate(

@@ -69,16 +69,28 @@ def naive_value(row: dict, feature: str) -> str:
         "conn_state": row["conn_state"] or "-",
         "orig_h_bytes": row["id.orig_h"],
         "resp_h_bytes": row["id.resp_h"],
+        "resp_bytes": naive_range(row["resp_bytes"]),
     }[feature]
 
 
+def naive_range(size: int | None) -> str:
+    if not size:
+        return "-" if size is None else "0"
+    low = 2 ** (size.bit_length() - 1)
+    return f"{low}-{2 * low - 1}"
+
+
+def naive_bytes(row: dict) -> int:
+    return (row["orig_bytes"] or 0) + (row["resp_bytes"] or 0)
+
+
 def naive_one(rows: list, feature: str, usual: dict) -> list[Contributor]:
-    by_bytes = feature.endswith("_bytes")
+    by_bytes = feature.endswith("_h_bytes")
     flows, weights = Counter(), Counter()
     for row in rows:
         value = naive_value(row, feature)
         flows[value] += 1
-        weights[value] += (row["orig_bytes"] or 0) if by_bytes else 1
+        weights[value] += naive_bytes(row) if by_bytes else 1
     total = max(sum(weights.values()), 1)
     found = []
     for value, weight in weights.items():
@@ -100,7 +112,7 @@ def naive_contributors(rows: list, usual: dict) -> list[Contributor]:
     found = {feature: naive_one(rows, feature, usual) for feature in NAMED}
     telling = {feature: sum(map(excess, some)) for feature, some in found.items()}
     for feature, flows in telling.items():
-        if not feature.endswith("_bytes") and flows < max(telling.values()) / 4:
+        if not feature.endswith("_h_bytes") and flows < max(telling.values()) / 4:
             found[feature] = []
     if found["orig_h"]:
         found["orig_net"] = []
@@ -119,6 +131,7 @@ ROW = st.builds(
     service=st.sampled_from([None, "dns", "ssl"]),
     conn_state=st.sampled_from([None, "SF", "S0"]),
     orig_bytes=st.sampled_from([None, 0, 100, 5_000]),
+    resp_bytes=st.sampled_from([None, 0, 1, 127, 128]),
 )
 ROWS = st.lists(st.tuples(ROW, st.integers(1, 9)), min_size=1, max_size=12).map(
     lambda some: [row for row, times in some for _ in range(times)]
@@ -271,7 +284,7 @@ def test_a_contributor_by_bytes_tells_its_flows_and_its_share_of_bytes():
 def test_a_minute_without_bytes_names_nobody_by_bytes():
     rows = [make.row(orig_bytes=None, resp_bytes=0)] * 9
     assert {feature for feature, _, _ in named(rows)} == {
-        *("orig_h", "resp_h", "resp_p", "service", "conn_state")
+        *("orig_h", "resp_h", "resp_p", "service", "conn_state", "resp_bytes")
     }
 
 
@@ -386,6 +399,13 @@ def test_training_sees_usual_shares_and_heaviest_values():
 
 
 # ----------------------------------------------------------------- leading and uids
+
+
+def test_sizes_do_not_lead():
+    size = make.contributor("0", feature="resp_bytes", flows=90, share=0.9)
+    host = make.contributor("10.0.0.1", flows=50, share=0.5)
+    assert leading((size, host)) is host
+    assert leading((size,)) is None
 
 
 def test_the_largest_excess_of_all_features_leads():

@@ -11,6 +11,7 @@ from entropy_ids.profile.signatures import (
     Condition,
     HasCount,
     HasSign,
+    HasSize,
     HasValue,
     Look,
     Signature,
@@ -66,11 +67,18 @@ def made_for(signature: Signature) -> Look:
             number = COUNTS[condition.count][0]
             others = tuple(f"value-{n}" for n in range(number))
             named[condition.feature] = named.get(condition.feature, others)
-    return Look(
-        {place: condition.sign for place, condition in places.items()},
-        {place: condition.least for place, condition in places.items()},
-        named,
-    )
+    sizes = {place: condition.least for place, condition in places.items()}
+    over = [c for c in wanted if isinstance(c, HasSize)]
+    sizes |= {(c.feature, c.direction or "inbound"): c.least for c in over}
+    return Look({place: c.sign for place, c in places.items()}, sizes, named)
+
+
+def test_a_size_over_a_number_needs_no_sign():
+    text = rule("dos", all=["sent.outbound over 10"])
+    sizes = {"sent.outbound": 10}
+    assert class_of(text, {}, sizes) == "dos"
+    assert class_of(text, {}, {"sent.outbound": 9.9}) == UNNAMED
+    assert class_of(text, {}, {"sent.inbound": 99}) == UNNAMED
 
 
 @pytest.mark.parametrize("signature", DEFAULT, ids=lambda s: s.class_name)
@@ -237,6 +245,9 @@ def test_signs_of_one_direction_go_with_values_of_the_whole_minute():
         (rule("dos", all=["flows.sideways high"]), "flows.sideways high"),
         (rule("dos", all=["flows. high"]), "flows. high"),
         (rule("dos", all=["flows upward"]), "flows upward"),
+        (rule("dos", all=["flows over"]), "flows over"),
+        (rule("dos", all=["flows over ten"]), "flows over ten"),
+        (rule("dos", all=["orig_h over 10"]), "orig_h over 10"),
         (rule("dos", all=["flows"]), "'flows'"),
         (rule("dos", all=["flows  high"]), "flows  high"),
         (rule("dos", all=["flows high many"]), "flows high many"),

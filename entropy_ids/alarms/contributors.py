@@ -36,10 +36,22 @@ def _net(address: pl.Expr) -> pl.Expr:
     return pl.coalesce(v4 + ".0.0/16", v6 + "::/32", address)
 
 
+def _range(log2_bin: pl.Expr) -> pl.Expr:
+    """Give the sizes that a log2 bin holds; the bin -1 is 0."""
+    low = pl.lit(1, pl.Int64) * 2 ** log2_bin.clip(0).cast(pl.Int64)
+    return (
+        pl.when(log2_bin < 0)
+        .then(pl.lit("0"))
+        .otherwise(pl.format("{}-{}", low, 2 * low - 1))
+    )
+
+
 def label(feature: str) -> pl.Expr:
-    """Give a feature's values as text: ``80/tcp`` for a port, ``-`` for unset."""
+    """Give values as text: ``80/tcp`` a port, ``128-255`` a size, ``-`` unset."""
     if feature == "orig_net":
         return _net(pl.col("id.orig_h")).alias("value")
+    if feature == "resp_bytes":
+        return _range(pl.col(feature)).fill_null("-").alias("value")
     columns = [
         pl.col(name).cast(pl.String).fill_null("-") for name in FEATURES[feature].key
     ]
@@ -233,8 +245,12 @@ def excess(contributor: Contributor) -> float:
 
 
 def leading(found: tuple[Contributor, ...]) -> Contributor | None:
-    """Give the value with the largest excess: what an incident opens with."""
-    return max(found, key=excess, default=None)
+    """Give the value with the largest excess: what an incident opens with.
+
+    Sizes do not lead: they tell nobody whom to ask.
+    """
+    leading = [c for c in found if c.feature != "resp_bytes"]
+    return max(leading, key=excess, default=None)
 
 
 def matching_uids(

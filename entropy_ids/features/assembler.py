@@ -33,6 +33,7 @@ FLUSH_SHARE = 0.5
 """At least so many rows, and more than this share, ended long before: Zeek stopped."""
 ROW_COLUMNS = (
     "minute",
+    "ts",
     "direction",
     "uid",
     "id.orig_h",

@@ -127,6 +127,7 @@ NAMED = (
     "conn_state",
     "orig_h_bytes",
     "resp_h_bytes",
+    "resp_bytes",
 )
 """What the values of a minute are named by. ``orig_net`` is the source's network (IPv4
 /16, IPv6 /32): in a flood from everywhere no address stands out, but networks may."""

@@ -86,6 +86,20 @@ class HasSign:
         )
 
 
+@dataclass(frozen=True)
+class HasSize:
+    """A size reaches a number, whether that is unusual or not."""
+
+    feature: str
+    direction: str | None
+    least: float
+
+    def holds(self, look: Look, direction: str) -> bool:
+        """Tell whether a minute meets it."""
+        place = (self.feature, self.direction or direction)
+        return look.sizes.get(place, 0.0) >= self.least
+
+
 COUNTS: dict[str, tuple[int, float]] = {
     "one": (1, 1),
     "few": (2, inf),
@@ -227,18 +241,20 @@ def _condition(text: str, where: str) -> Condition:
     if place in NAMED and word == "is" and values.split():
         return HasValue(place, tuple(values.split()))
     feature, dot, direction = place.partition(".")
-    least = values or "0"
+    known = feature in FEATURES and (not dot or direction in DIRECTIONS)
+    entropy = known and FEATURES[feature].kind == "distribution"
+    number = float(values) if values.isascii() and values.isdigit() else None
+    if known and word == "over" and not entropy and number is not None:
+        return HasSize(feature, direction or None, number)
     if (
-        feature not in FEATURES
-        or (dot and direction not in DIRECTIONS)
-        or (word in _ENTROPY_SIGNS) != (FEATURES[feature].kind == "distribution")
+        not known
+        or (word in _ENTROPY_SIGNS) != entropy
         or word not in get_args(Sign)
-        or not (least.isascii() and least.isdigit())
-        or (int(least) and FEATURES[feature].kind == "distribution")
+        or (values and (number is None or (entropy and number)))
     ):
         raise ConfigError(
-            f"{where}: expected 'feature[.direction] sign' (for sizes: and a number), "
-            f"'feature {'|'.join(COUNTS)}' or 'feature is VALUE...' with a feature of "
-            f"{', '.join(FEATURES)}, found {text!r}"
+            f"{where}: expected 'feature[.direction] sign' (for sizes: and a number, "
+            f"or 'over NUMBER'), 'feature {'|'.join(COUNTS)}' or 'feature is VALUE' "
+            f"with a feature of {', '.join(FEATURES)}, found {text!r}"
         )
-    return HasSign(feature, direction or None, word, float(least))
+    return HasSign(feature, direction or None, word, number or 0.0)
