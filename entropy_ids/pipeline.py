@@ -37,7 +37,7 @@ from entropy_ids.profile.outlook import shortfalls
 from entropy_ids.profile.revise import bounds_of, normal
 from entropy_ids.profile.signatures import Look, default_text, name
 from entropy_ids.profile.store import Profile
-from entropy_ids.types import Alarm, EntropySeries, Minutes, Verdict
+from entropy_ids.types import DAY_MINUTES, Alarm, EntropySeries, Minutes, Verdict
 
 LEAST_OBSERVED = 0.05
 """A column that fewer training minutes than this share could measure is left out."""
@@ -166,8 +166,8 @@ def _fit(
     """Train, and set the threshold: by the budget, or else by the highest errors."""
     asked = config["threshold.alarms_per_day"]
     held = held_out(_index(series), detector.calendar)
-    days = int((held & series.complete).sum()) / 1440
-    if round(asked * days, 1) < LEAST_EXPECTED:  # the last minute is never whole
+    days = int((held & series.complete).sum()) / DAY_MINUTES
+    if round(asked * days, 1) < LEAST_EXPECTED:
         scores = detector.fit(series, progress).score
         return scores, top_percent(scores, config["threshold.top_percent"]), None
     shown = series.coverage.where(~held, "partial")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MINUTE_S = 60
+DAY_MINUTES = 1440
 DIRECTIONS = ("all", "inbound", "outbound", "internal")
 """Whole site first; then as seen from the site's local networks."""
 

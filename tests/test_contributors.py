@@ -112,7 +112,7 @@ def naive_contributors(rows: list, usual: dict) -> list[Contributor]:
     found = {feature: naive_one(rows, feature, usual) for feature in NAMED}
     telling = {feature: sum(map(excess, some)) for feature, some in found.items()}
     for feature, flows in telling.items():
-        if not feature.endswith("_h_bytes") and flows < max(telling.values()) / 4:
+        if not feature.endswith("_h_bytes") and flows < max(telling.values()) / 10:
             found[feature] = []
     if found["orig_h"]:
         found["orig_net"] = []

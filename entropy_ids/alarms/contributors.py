@@ -18,7 +18,7 @@ EXCESS_SHARE = 0.5
 _SIGMAS, _FLOWS = 3.0, 2.0
 """Flows count as too many above a value's usual number by so many Poisson standard
 deviations and so many flows: a host that was merely there is not named."""
-_PART = 0.25
+_PART = 0.1
 """Values of a feature are named if they make up so much of what the most telling
 feature has too much: of a flood's many sources, those drawn thrice are no culprits."""
 _BYTES_SHARE = 0.25

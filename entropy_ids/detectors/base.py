@@ -88,7 +88,10 @@ class SeriesDetector(ABC):
         """Make the network and take the weights, refusing other shapes."""
 
     def fit(self, series: EntropySeries, progress: Progress | None = None) -> Scores:
-        """Learn from a series; give the scores of the very same minutes.
+        """Learn from a series; give the scores of its minutes, as if they were new.
+
+        They differ a little from what `score` then gives: each eighth is held against
+        the quantiles of the other seven.
 
         Raises
         ------
@@ -109,9 +112,9 @@ class SeriesDetector(ABC):
         self._fit(inputs, ~np.isnan(scaled), ends, progress)
         residuals = self.residuals(series, ends)
         self._marginal = Marginal.fit(residuals, slots[ends])
-        normal = self._marginal.scores(residuals, slots[ends])
+        normal = Marginal.crossed(residuals, slots[ends])
         self._joint = Joint.fit(normal, self.join, aspects_of(self.columns))
-        return self.score(series)
+        return self._scores(series, ends, *self._joint.score(normal, residuals))
 
     def score(self, series: EntropySeries) -> Scores:
         """Score the whole minutes of a series that have a window before them.
@@ -133,7 +136,16 @@ class SeriesDetector(ABC):
         residuals = self.residuals(series, ends)
         slots = self.calendar.slots(_index(series)[ends])
         normal = self._marginal.scores(residuals, slots)
-        score, shares = self._joint.score(normal, residuals)
+        return self._scores(series, ends, *self._joint.score(normal, residuals))
+
+    def _scores(
+        self,
+        series: EntropySeries,
+        ends: NDArray[np.int64],
+        score: Floats,
+        shares: Floats,
+    ) -> Scores:
+        """Put the scores of the minutes at ``ends`` into their places."""
         index = series.values.index
         table = pd.DataFrame(np.nan, index=index, columns=self.columns)
         table.iloc[ends] = shares

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 
 from entropy_ids.calendar import HOURS, Calendar
 from entropy_ids.errors import InputError
-from entropy_ids.types import MINUTE_S
+from entropy_ids.types import DAY_MINUTES, MINUTE_S
 
 HELD_EVERY = (4, 3)
 """One weekday and one day off in so many is held out: over the weeks, each in turn."""
@@ -24,7 +24,6 @@ LEAST_DAYS = 8
 """With fewer days a held-out block is an eighth of the range instead of a day."""
 LEAST_EXPECTED = 2.0
 """Incidents that a budget must let happen in the held-out time, to be met there."""
-_DAY_MINUTES = 1440
 
 
 def top_percent(scores: pd.Series[float], percent: float) -> float:
@@ -136,7 +135,7 @@ def meet(scores: pd.Series[float], alarms_per_day: float, quiet_minutes: int) ->
     the most incidents is taken: below it they only merge, until all minutes are one.
     """
     known = scores.dropna()
-    days = len(known) / _DAY_MINUTES
+    days = len(known) / DAY_MINUTES
     assert isinstance(known.index, pd.DatetimeIndex)
     stamps = known.index.as_unit("s").asi8
     values = known.to_numpy()

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from entropy_ids.detectors.threshold import poisson_interval, runs
 from entropy_ids.types import MINUTE_S
 
-DAY_MINUTES = 1440
 DRAWS = 200
 _HOUR_S = 3_600
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from entropy_ids.errors import InputError
 from entropy_ids.evaluate.measures import (
-    DAY_MINUTES,
     Bools,
     Estimate,
     Floats,
@@ -22,6 +21,7 @@ from entropy_ids.evaluate.measures import (
     resampled,
 )
 from entropy_ids.evaluate.sightings import Sighting
+from entropy_ids.types import DAY_MINUTES
 
 
 @dataclass(frozen=True)

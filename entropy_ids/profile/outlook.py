@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from entropy_ids.calendar import DAY_TYPES, HOURS, Calendar
 from entropy_ids.profile.bounds import MARGINS, Floats
+from entropy_ids.types import DAY_MINUTES
 
 LEAST_DAYS = 2.0
 KS = (1.0, 1.1, 1.25, 1.5, 2.0)
-_DAY_MINUTES = 1440
 
 
 def false_flags(n: int) -> float:
@@ -41,7 +41,7 @@ def shortfalls(slots: NDArray[np.int64]) -> list[str]:
         The slot of each whole minute.
     """
     found = []
-    days = len(slots) / _DAY_MINUTES
+    days = len(slots) / DAY_MINUTES
     if days < LEAST_DAYS:
         found.append(
             f"expected at least two days of whole minutes, found {days:.1f}: every "
