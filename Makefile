@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-all lint format bench dist clean
+.PHONY: help demo test test-all lint format bench example-profile dist clean
 
 help: ## List what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -34,6 +34,11 @@ format: .venv/ready ## Put the code into its style
 
 bench: .venv/ready ## Measure speed and memory, as ratios within one run
 	$(BIN)/python -m tests.bench
+
+example-profile: .venv/ready ## Make profiles/example-office anew
+	rm -rf build/example-office profiles/example-office
+	$(BIN)/entropy-ids simulate build/example-office --days 8 --start 2026-03-07
+	$(BIN)/entropy-ids train build/example-office --sensor office --profile profiles/example-office
 
 dist: .venv/ready ## Build a wheel
 	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .

@@ -96,6 +96,8 @@ def test_tsallis_at_infinite_orders_is_its_limit(counts, alpha):
 def test_entropies_of_real_minutes_are_their_definitions(real_minutes, feature):
     for rows in real_minutes.values():
         counts = naive.weights(rows, feature)
+        if not counts:
+            continue  # no login in this minute
         spectrum = Spectrum.single(counts)
         for alpha in REAL:
             assert renyi(spectrum, alpha)[0] == near(naive.renyi(counts, alpha))

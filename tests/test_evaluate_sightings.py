@@ -8,7 +8,6 @@ from make import T0, minutes, row
 from entropy_ids.errors import InputError
 from entropy_ids.evaluate.labels import Label
 from entropy_ids.evaluate.sightings import AFTER_S, LATE_S, Sighting, Sightings
-from entropy_ids.types import Minutes
 
 OUT, IN = "198.19.0.1", "10.0.0.5"
 
@@ -85,17 +84,6 @@ def test_rows_that_began_at_another_time_are_ordinary():
     rows = [between(OUT, IN, began) for began in (-61, 180)]
     assert seen(label(), rows) == []
     assert seen(label(), [between(OUT, IN, 130)]) == [0]
-
-
-def without_ts(chunk: Minutes) -> Minutes:
-    return Minutes(chunk.index, chunk.tables, chunk.rows.drop("ts"))
-
-
-def test_where_the_rows_do_not_say_when_they_began_the_minute_decides():
-    found = Sightings([label()])
-    found.add(without_ts(minutes([between(OUT, IN)], T0 + 120)))
-    found.add(without_ts(minutes([between(OUT, IN)], T0)))
-    assert found.all()[0].minutes.tolist() == [T0, T0 + 120]
 
 
 @pytest.mark.parametrize(

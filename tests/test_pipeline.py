@@ -432,7 +432,9 @@ def test_a_strange_minute_whose_signs_are_all_inside_is_an_unnamed_change(
 ):
     wide = profile.bounds.assign(low=-1e6, high=1e6)
     below = 0.99 * at_once[0]["score"].iloc[SCAN]
-    deaf = with_manifest(replace(profile, bounds=wide), threshold=below)
+    by_sign = '[[signature]]\nclass = "port-scan"\nall = ["pair_ports high 5"]\n'
+    deaf = replace(profile, bounds=wide, signatures_text=by_sign)
+    deaf = with_manifest(deaf, threshold=below)
     (alarm,) = first_alarms(watched(deaf, cut(day, [STEP]))[1])
     assert alarm.start == T0 + 60 * SCAN
     assert alarm.class_name == "unnamed-change"

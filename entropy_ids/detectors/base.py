@@ -23,6 +23,7 @@ from entropy_ids.detectors.training import Progress, Training
 from entropy_ids.errors import InputError, ProfileError
 from entropy_ids.types import MINUTE_S, EntropySeries, Scores
 
+_FLOWS = "flows.all.log2"
 _LEAST_SEQUENCES = 3  # a covariance needs more than one residual to be left
 
 
@@ -113,6 +114,7 @@ class SeriesDetector(ABC):
         residuals = self.residuals(series, ends)
         self._marginal = Marginal.fit(residuals, slots[ends])
         normal = Marginal.crossed(residuals, slots[ends])
+        normal *= self._trust(series.values.iloc[ends], slots[ends])
         self._joint = Joint.fit(normal, self.join, aspects_of(self.columns))
         return self._scores(series, ends, *self._joint.score(normal, residuals))
 
@@ -136,7 +138,25 @@ class SeriesDetector(ABC):
         residuals = self.residuals(series, ends)
         slots = self.calendar.slots(_index(series)[ends])
         normal = self._marginal.scores(residuals, slots)
+        normal *= self._trust(series.values.iloc[ends], slots)
         return self._scores(series, ends, *self._joint.score(normal, residuals))
+
+    def _trust(self, values: pd.DataFrame, slots: NDArray[np.int64]) -> Floats:
+        """Give the weight of each column's score: less in a minute of few flows.
+
+        The entropies of n flows scatter like 1 / sqrt(n): half the usual flows of an
+        hour make strange entropies, and nothing strange. Flows themselves count fully.
+        """
+        weights = np.ones(values.shape)
+        if _FLOWS not in self.columns or self._scaler is None:
+            return weights
+        at, scaler = self.columns.index(_FLOWS), self._scaler
+        usual = scaler.center[at] + scaler.scale[at] * scaler.slot_center[slots, at]
+        away = np.nan_to_num(values[_FLOWS].to_numpy() - usual)
+        fewer = np.exp2(np.minimum(away, 0) / 2)
+        others = [not name.startswith("flows.") for name in self.columns]
+        weights[:, others] = fewer[:, None]
+        return weights
 
     def _scores(
         self,

@@ -30,9 +30,9 @@ LEVELS = np.array(
 )
 _END = 3.2
 """Normal score of the least and the largest residual of some 700 minutes."""
-_FARTHEST = 13.0
+_FARTHEST = 100.0
 """No score is larger, so that one wild column does not outweigh all others."""
-_LEAST_SPAN = 1.0
+_LEAST_SPAN = 2.0
 """Robust deviations from median to extreme, at least: a constant has no scale."""
 _SLOT_MINUTES = 720
 """A slot with fewer minutes takes those of the hours around it."""

@@ -119,7 +119,8 @@ Measured: with bytes that leave the site as an aspect, found exfiltration rises 
 of 3 to 3 of 3 (generated), all captures from 69 to 74 of 84."""
 _SHRINK = 0.1
 """Towards a diagonal covariance, so that what training minutes never did together is
-not taken for impossible (measured: 64 of 84 captures without, 68 with 0.1)."""
+not taken for impossible. Measured on captures: 64 of 84 found without, 68 with; and
+with 0.02 a day of half the usual traffic costs seven incidents instead of one."""
 _TAIL = 0.999
 """Distances are told in units of this quantile of training minutes."""
 

@@ -53,7 +53,7 @@ class Training:
     batch: int = 128
     learning_rate: float = 1e-3
     seed: int = 1
-    threads: int = 2
+    threads: int = 1
     pass_sequences: int = 16_384
 
 
