@@ -12,6 +12,8 @@ from zeek import conn, write_conn
 
 from entropy_ids.cli import cli
 from entropy_ids.config import Config
+from entropy_ids.pipeline import Watch
+from entropy_ids.profile.store import Profile
 from entropy_ids.settings import SETTINGS
 
 ROOT = Path(__file__).parents[1]
@@ -71,3 +73,10 @@ def test_the_example_for_notebooks_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["from_zat.py", str(tmp_path / "conn.log")])
     runpy.run_path(str(ROOT / "examples" / "from_zat.py"), run_name="__main__")
     assert "orig_h.all.renyi.1" in capsys.readouterr().out
+
+
+def test_the_example_profile_can_be_watched_with():
+    profile = Profile.read(ROOT / "profiles" / "example-office")
+    assert Watch(profile, "office", 5).threshold == profile.manifest["threshold"]
+    current = {setting.key for setting in SETTINGS if setting.trained}
+    assert set(profile.manifest["settings"]) == current
