@@ -96,7 +96,8 @@ def naive_one(rows: list, feature: str, usual: dict) -> list[Contributor]:
     for value, weight in weights.items():
         share, expected = weight / total, usual.get((feature, value), 0.0)
         limit = expected * total + 3 * sqrt(expected * total) + 2
-        if share > expected + 0.25 if by_bytes else weight > limit:
+        more = {"resp_bytes": 0.4}.get(feature, 0.25 if by_bytes else None)
+        if share > expected + more if more else weight > limit:
             one = Contributor(feature, "all", value, flows[value], share, expected)
             found.append((expected - share, value, one))
     found.sort()

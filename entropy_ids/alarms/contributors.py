@@ -23,6 +23,8 @@ _PART = 0.1
 feature has too much: of a flood's many sources, those drawn thrice are no culprits."""
 _BYTES_SHARE = 0.25
 """Bytes, which come in huge lumps, when the share exceeds the usual one by so much."""
+_SIZE_SHARE = 0.4
+"""Answers of one size by so much: bots ask for one page, a crowd reads several."""
 MOST_VALUES = 5
 MOST_UIDS = 100
 USUAL_VALUES = 1_000
@@ -208,7 +210,7 @@ def _excessive(
 ) -> list[Contributor]:
     """Give the values that make up half of what is too much, at most five."""
     total = max(int(values["weight"].sum()), 1)
-    too_many = _too_many_flows if weight(feature) == "flows" else _too_many_bytes
+    too_many = _RULES.get(feature, _too_many_flows)
     found = [
         Contributor(feature, "all", value, flows, heavy / total, usual)
         for value, flows, heavy in values.rows()
@@ -231,6 +233,17 @@ def _too_many_flows(share: float, usual: float, total: int) -> bool:
 
 def _too_many_bytes(share: float, usual: float, total: int) -> bool:
     return share > usual + _BYTES_SHARE
+
+
+def _too_alike(share: float, usual: float, total: int) -> bool:
+    return share > usual + _SIZE_SHARE
+
+
+_RULES = {
+    "orig_h_bytes": _too_many_bytes,
+    "resp_h_bytes": _too_many_bytes,
+    "resp_bytes": _too_alike,
+}
 
 
 def excess(contributor: Contributor) -> float:
