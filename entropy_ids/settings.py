@@ -82,7 +82,8 @@ SETTINGS: tuple[Setting, ...] = (
         "entropy.rarefy_to",
         16,
         "connections",
-        "sample of the volume-invariant columns; minutes with fewer have none",
+        "sample of the volume-invariant columns; minutes with fewer have none. Without "
+        "these columns 70 of 84 attacks are found instead of 71 (README)",
         trained=True,
         allowed=_between(4, 1000),
     ),
@@ -114,8 +115,9 @@ SETTINGS: tuple[Setting, ...] = (
         "detector.join",
         "mahalanobis",
         "",
-        "how residuals become one score: on three days of a real host (README) "
-        "mahalanobis finds both bursts, mean-square (the paper) neither",
+        "how residuals become one score: of 84 attacks over an office, at one false "
+        "incident a day (README), mahalanobis finds 73, whitened 68, mean-square (the "
+        "paper) 58",
         trained=True,
         allowed=_one_of("mahalanobis", "mean-square", "whitened"),
     ),
@@ -207,8 +209,8 @@ SETTINGS: tuple[Setting, ...] = (
         "judging.k",
         1.25,
         "",
-        "width of the margin, 1 for none: at 1.1 0.2 % of normal signs are false, at "
-        "1.25 none were seen",
+        "width of the margin, 1 for none: of the signals of normal minutes 0.59 % lie "
+        "outside at 1, 0.18 % at 1.1, 0.06 % at 1.25 (profile show tells yours)",
         trained=True,
         allowed=_between(1.0, 2.0),
     ),
