@@ -187,7 +187,9 @@ def contributors(tables: Tables, usual: pd.DataFrame) -> tuple[Contributor, ...]
     tuple
         By feature, in the order of `NAMED`, at most five each, the largest excess
         first, ties in the order of their values; networks only where no address is
-        named. Shares of ``orig_h_bytes`` and ``resp_h_bytes`` are of bytes.
+        named, and no feature whose values make up less than a tenth of what the most
+        telling one has too much. Shares of ``orig_h_bytes`` and ``resp_h_bytes`` are
+        of bytes.
     """
     shares = {
         (feature, value): share

@@ -31,7 +31,7 @@ LEVELS = np.array(
 _END = 3.2
 """Normal score of the least and the largest residual of some 700 minutes."""
 _FARTHEST = 100.0
-"""No score is larger, so that one wild column does not outweigh all others."""
+"""No score is larger, so that sums of squares stay finite (13 finds no more)."""
 _LEAST_SPAN = 2.0
 """Robust deviations from median to extreme, at least: a constant has no scale."""
 _SLOT_MINUTES = 720

@@ -33,7 +33,7 @@ from entropy_ids.simulate.placed import (
 )
 from entropy_ids.simulate.rename import renamed
 from entropy_ids.simulate.siblings import siblings as siblings_of
-from entropy_ids.simulate.site import DAY_S, Site
+from entropy_ids.simulate.site import DAY_S, UTC, Site, midnight
 from entropy_ids.simulate.trial import Trial
 
 __all__ = [
@@ -72,7 +72,7 @@ def simulate(
     days: int,
     start: dt.date,
     seed: int,
-    calendar: Calendar = Calendar(),  # noqa: B008
+    calendar: Calendar = UTC,
     attacks: Sequence[Placed] = (),
     siblings: bool = True,
     as_json: bool = False,
@@ -157,11 +157,6 @@ def simulate(
     labels = [placed.label for placed in attacks]
     write_labels(out, labels)
     return Simulation(rows, files, labels)
-
-
-def midnight(date: dt.date) -> int:
-    """Return the epoch second at which a UTC day begins."""
-    return (date - dt.date(1970, 1, 1)).days * DAY_S
 
 
 def _day(site: Site, date: dt.date, attacks: Sequence[Placed], siblings: bool) -> Logs:
