@@ -147,8 +147,17 @@ def test_logs_come_in_the_order_of_their_rows_and_not_of_their_names(tmp_path):
     numbers = {"conn.03:00:00-04:00:00.log": 1, "a/conn.log": 2, "conn.log": 3}
     numbers |= {"conn.01:00:00-02:00:00.log.gz": 4, "2020/conn.log": 5}
     for name, number in numbers.items():
-        write_conn(tmp_path / name, [conn(1000 * number + n) for n in range(3)])
+        write_conn(tmp_path / name, [conn(5000 * number + n) for n in range(3)])
     assert names(find_logs([tmp_path]), tmp_path) == list(numbers)
+
+
+def test_what_a_stopping_zeek_left_comes_after_what_it_rotated_before(tmp_path):
+    rotated = [conn(n) for n in range(100, 103)]
+    long_open = [conn(4, duration=50.0), conn(5, duration=50.0)]
+    write_conn(tmp_path / "conn.03:00:00-04:00:00.log.gz", rotated)
+    write_conn(tmp_path / "conn.log", long_open)
+    found = names(find_logs([tmp_path]), tmp_path)
+    assert found == ["conn.03:00:00-04:00:00.log.gz", "conn.log"]
 
 
 def test_old_rows_at_the_start_of_a_log_do_not_misplace_it(tmp_path):

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from entropy_ids.collector.parse import parse
 from entropy_ids.collector.schema import end_us
-from entropy_ids.collector.segments import segments
+from entropy_ids.collector.segments import Segment, segments
 from entropy_ids.errors import InputError
 
-_PACKED = (".gz", ".zst")
+PACKED = (".gz", ".zst")
 _DATE = r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d"
 _SHORT_DATE = r"\d\d-\d\d-\d\d_\d\d\.\d\d\.\d\d"
 _CONN = re.compile(
@@ -31,8 +31,13 @@ _CONN = re.compile(
     )?\.log(\.labeled)?(\.gz|\.zst)?""",
     re.VERBOSE,
 )
+LIVE = "conn.log"
+_LEFT_US = 3600 * 10**6
+"""What a stopping Zeek leaves as conn.log are connections that were still open, some
+without a packet for an hour; all of it was written after the last rotated file."""
 _PROBE_ROWS = 64
-_PROBE_BYTES = 64 << 10
+PROBE_BYTES = 64 << 10
+"""64 KiB: holds the first rows of any conn log, some 150 B (JSON 500 B) each."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +108,15 @@ def find_logs(sources: Iterable[str | Path]) -> list[LogFile]:
             real = path.resolve()
             key = (real.parent, _unpacked(real.name))
             known = found.get(key)
-            if known is None or known.suffix in _PACKED:  # the plain file wins
+            if known is None or known.suffix in PACKED:  # the plain file wins
                 found[key] = path
     files = [_probe(path) for path in found.values()]
     return sorted(files, key=_order)
 
 
 def _order(log: LogFile) -> tuple[bool, int, str]:
-    return log.around_us is None, log.around_us or 0, str(log.path)
+    left_us = _LEFT_US if log.path.name == LIVE else 0
+    return log.around_us is None, (log.around_us or 0) + left_us, str(log.path)
 
 
 def _expand(source: str) -> list[Path]:
@@ -160,7 +166,7 @@ def _conn_files(directory: Path) -> list[Path]:
 
 
 def _unpacked(name: str) -> str:
-    for suffix in _PACKED:
+    for suffix in PACKED:
         name = name.removesuffix(suffix)
     return name
 
@@ -169,12 +175,18 @@ def _probe(path: Path) -> LogFile:
     """Read the first rows; a file that is no conn log is refused here, before work."""
     if not path.is_file():
         raise InputError(f"{path}: expected a regular file, found something else")
+    return LogFile(path, stream_of(path.name), around_us(segments(path, PROBE_BYTES)))
+
+
+def around_us(rows: Iterable[Segment]) -> int | None:
+    """Give the median end of the first rows, microseconds since 1970, if there are any.
+
+    By it logs are put in order: the ends of single rows may lie an hour back.
+    """
     ends: list[int] = []
-    for segment in segments(path, _PROBE_BYTES):
-        frame = parse(segment).flows.frame
-        ends += end_us(frame).to_list()
+    for segment in rows:
+        ends += end_us(parse(segment).flows.frame).to_list()
         if len(ends) >= _PROBE_ROWS:
             break
     ends = sorted(ends[:_PROBE_ROWS])
-    around = ends[(len(ends) - 1) // 2] if ends else None
-    return LogFile(path, stream_of(path.name), around)
+    return ends[(len(ends) - 1) // 2] if ends else None

@@ -231,7 +231,7 @@ def _check(frame: pl.DataFrame, path: str, bad: list[BadRow]) -> pl.DataFrame:
         pl.col("id.orig_h").str.contains(_ADDRESS)
         & pl.col("id.resp_h").str.contains(_ADDRESS)
     )
-    counts = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts")
+    counts = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts", "missed_bytes")
     negative = pl.any_horizontal(pl.col(name) < 0 for name in counts)
     duration = pl.col("bad_duration") | (pl.col("duration") < pl.duration())
     reason = (

@@ -50,6 +50,7 @@ CONN: dict[str, Field] = {
     "local_resp": Field(pa.bool_(), pl.Boolean()),
     "orig_pkts": Field(_COUNT, pl.Int64()),
     "resp_pkts": Field(_COUNT, pl.Int64()),
+    "missed_bytes": Field(_COUNT, pl.Int64()),
 }
 REQUIRED = tuple(name for name, column in CONN.items() if column.required)
 KEPT = {name: column.kept for name, column in CONN.items()}

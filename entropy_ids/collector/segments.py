@@ -1,7 +1,8 @@
 """Cut a log file into stretches of whole lines under one header, decompressed.
 
-Streams: only one block is held at a time. What the lines mean is left to
-`entropy_ids.collector.parse`, so that stretches can be parsed side by side.
+Streams: only one block is held at a time, and a log may still be growing. What lines
+mean is left to `entropy_ids.collector.parse`, so that stretches can be parsed side by
+side.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import pyarrow as pa
 from isal import igzip, isal_zlib
@@ -38,14 +39,45 @@ class Segment:
     data: bytes
 
 
+class Lines:
+    """Cut bytes that arrive in pieces of any size into blocks of whole lines.
+
+    Attributes
+    ----------
+    rest
+        The line that has begun. An endless one is kept only as far as it shows that it
+        is too long.
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def feed(self, block: bytes) -> bytes:
+        """Take the next bytes; give the lines that they complete."""
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            self.rest = (self.rest + block)[: LINE_BYTES + 1]
+            return b""
+        whole = self.rest + block[:cut]
+        self.rest = block[cut:]
+        return whole
+
+
+def packing(magic: bytes) -> Literal["gzip", "zstd"] | None:
+    """Tell by a file's first four bytes how it is packed; None where it is plain."""
+    if magic[:2] == b"\x1f\x8b":
+        return "gzip"
+    return "zstd" if magic == b"\x28\xb5\x2f\xfd" else None
+
+
 def open_log(path: Path) -> IO[bytes]:
     """Open a plain, gzip or zstd file for reading, told apart by its first bytes."""
     try:
         with path.open("rb") as raw:
-            magic = raw.read(4)
-        if magic[:2] == b"\x1f\x8b":
+            packed = packing(raw.read(4))
+        if packed == "gzip":
             return cast("IO[bytes]", igzip.GzipFile(path))  # type: ignore[no-untyped-call]
-        if magic == b"\x28\xb5\x2f\xfd":  # Arrow notices a frame that was cut short
+        if packed == "zstd":  # Arrow notices a frame that was cut short
             return cast("IO[bytes]", pa.input_stream(str(path), compression="zstd"))
         return path.open("rb")
     except OSError as err:
@@ -62,7 +94,7 @@ def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     InputError
         When the file cannot be read to its end; archives cut short are named so.
     """
-    carry = b""
+    lines = Lines()
     with closing(open_log(path)) as stream:
         while True:
             try:
@@ -78,14 +110,81 @@ def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
                 ) from err
             if not block:
                 break
-            cut = block.rfind(b"\n") + 1
-            if cut:
-                yield carry + block[:cut]
-                carry = block[cut:]
-            else:  # an endless line is kept only as far as it shows that it is too long
-                carry = (carry + block)[: LINE_BYTES + 1]
-    if carry:
-        yield carry
+            if whole := lines.feed(block):
+                yield whole
+    if lines.rest:
+        yield lines.rest
+
+
+class Segmenter:
+    r"""Cut a log into segments while it arrives.
+
+    Where one stopped another can go on, made from its `path`, `line` and `layout`.
+
+    Parameters
+    ----------
+    path
+        Names the file in segments and errors.
+    line
+        Number of the next line, from 1.
+    layout
+        How rows are to be read; None until the first line told.
+
+    Examples
+    --------
+    >>> segmenter = Segmenter("conn.log")
+    >>> [segment.data for segment in segmenter.feed(b'{"ts":1.5}\n')]
+    [b'{"ts":1.5}\n']
+    >>> segmenter.line, segmenter.layout.format
+    (2, 'json')
+    """
+
+    def __init__(
+        self, path: str | Path, line: int = 1, layout: Layout | None = None
+    ) -> None:
+        self.path = str(path)
+        self.line = line
+        self.layout = layout
+
+    def feed(self, block: bytes) -> Iterator[Segment]:
+        """Yield the rows of whole lines, in stretches that one `Layout` describes.
+
+        A block ends with a line; only the last of a log may not.
+
+        Raises
+        ------
+        InputError
+            When the content is neither Zeek TSV nor one JSON object per line, or is
+            another log than conn.
+        """
+        if self.layout is None:
+            block = self._begin(block)
+        if self.layout is None:
+            return
+        for is_header, data in _split_headers(block, self.layout):
+            where = f"{self.path}:{self.line}"
+            line, self.line = self.line, self.line + data.count(b"\n")
+            if is_header:
+                self.layout = _header_line(self.layout, data, where)
+            elif data.strip():
+                _check_is_conn(self.layout, where)
+                if self.layout.ts_style is None:
+                    self.layout = self.layout.pinned(BytesIO(data))
+                yield Segment(self.path, line, self.layout, data)
+
+    def _begin(self, block: bytes) -> bytes:
+        """Learn the layout from the first line; give what comes after it."""
+        block = _clean_start(block, self.path) if self.line == 1 else block
+        blank = len(block) - len(block.lstrip())
+        block = self._pass(block, block.rfind(b"\n", 0, blank) + 1)
+        if not block.strip():
+            return b""
+        self.layout, used = _first_layout(block, self.path)
+        return self._pass(block, used)
+
+    def _pass(self, block: bytes, used: int) -> bytes:
+        self.line += block.count(b"\n", 0, used)
+        return block[used:]
 
 
 def segments(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Segment]:
@@ -97,32 +196,12 @@ def segments(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Segment]:
         When the content is neither Zeek TSV nor one JSON object per line, when it is
         another log than conn, or when it cannot be read.
     """
-    layout: Layout | None = None
-    line = 1
+    segmenter = Segmenter(path)
     for block in blocks(path, block_bytes):
-        if layout is None:
-            block = _clean_start(block, path) if line == 1 else block
-            blank = len(block) - len(block.lstrip())
-            used = block.rfind(b"\n", 0, blank) + 1
-            line += block[:used].count(b"\n")
-            block = block[used:]
-            if not block.strip():
-                continue
-            layout, used = _first_layout(block, path)
-            line += block[:used].count(b"\n")
-            block = block[used:]
-        for is_header, data in _split_headers(block, layout):
-            if is_header:
-                layout = _header_line(layout, data, f"{path}:{line}")
-            elif data.strip():
-                _check_is_conn(layout, f"{path}:{line}")
-                if layout.ts_style is None:
-                    layout = layout.pinned(BytesIO(data))
-                yield Segment(str(path), line, layout, data)
-            line += data.count(b"\n")
+        yield from segmenter.feed(block)
 
 
-def _clean_start(block: bytes, path: Path) -> bytes:
+def _clean_start(block: bytes, path: str) -> bytes:
     if block.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(
             f"{path}: expected UTF-8, found UTF-16; convert it with iconv first"
@@ -132,7 +211,7 @@ def _clean_start(block: bytes, path: Path) -> bytes:
     return stripped if stripped.startswith(b"#") else block
 
 
-def _first_layout(block: bytes, path: Path) -> tuple[Layout, int]:
+def _first_layout(block: bytes, path: str) -> tuple[Layout, int]:
     """Tell the format by the first line; give the bytes that it took as a header."""
     start = block.lstrip()[:1]
     if start == b"#":
@@ -146,13 +225,19 @@ def _first_layout(block: bytes, path: Path) -> tuple[Layout, int]:
         )
     first, _, _ = block.partition(b"\n")
     names = tuple(first.decode("utf-8", "replace").strip("\r").split("\t"))
-    if "ts" in names and "id.orig_h" in names:  # LogAscii::tsv=T writes a bare header
+    if is_bare_header(first):
         layout = with_fields(Layout("tsv"), names, f"{path}:1")
         return layout, min(len(first) + 1, len(block))
     raise InputError(
         f"{path}: expected a Zeek log (a #fields header, or one JSON object per line), "
         f"found neither in the first line; the columns are unknown, so leave it out"
     )
+
+
+def is_bare_header(line: bytes) -> bool:
+    """Tell whether a line holds nothing but names, as ``LogAscii::tsv=T`` begins."""
+    names = line.rstrip(b"\r\n").split(b"\t")
+    return b"ts" in names and b"id.orig_h" in names
 
 
 def _split_headers(block: bytes, layout: Layout) -> Iterator[tuple[bool, bytes]]:
