@@ -24,6 +24,12 @@ class InputError(EntropyIdsError):
 
 
 class ProfileError(EntropyIdsError):
-    """A profile or a state file is damaged, or does not fit what it is used for."""
+    """A profile is damaged, or does not fit what it is used for."""
+
+    exit_code = 4
+
+
+class StateError(EntropyIdsError):
+    """What the daemon keeps between two runs is damaged, or of a newer version."""
 
     exit_code = 4

@@ -16,7 +16,7 @@ import pandas as pd
 import polars as pl
 
 from entropy_ids.alarms.contributors import Seen, contributors, leading, matching_uids
-from entropy_ids.alarms.incidents import Incidents, iso
+from entropy_ids.alarms.incidents import Incident, Incidents, iso
 from entropy_ids.calendar import Calendar
 from entropy_ids.config import Config
 from entropy_ids.detectors import DETECTORS, SeriesDetector
@@ -29,7 +29,7 @@ from entropy_ids.detectors.threshold import (
     top_percent,
 )
 from entropy_ids.detectors.training import Progress, Training
-from entropy_ids.errors import ConfigError, InputError, ProfileError
+from entropy_ids.errors import ConfigError, InputError, ProfileError, StateError
 from entropy_ids.features.catalog import Column
 from entropy_ids.features.series import Measure
 from entropy_ids.profile.bounds import Bounds, bound_setters, signs, sizes
@@ -172,7 +172,7 @@ def _fit(
         return scores, top_percent(scores, config["threshold.top_percent"]), None
     shown = series.coverage.where(~held, "partial")
     detector.fit(replace(series, coverage=shown), progress)
-    scores = detector.score(series).score
+    scores = detector.score(series).score.where(series.complete)
     budget = meet(scores[held], asked, config["incidents.quiet_minutes"])
     return scores, budget.threshold, budget
 
@@ -234,6 +234,22 @@ def check_settings(profile: Profile, config: Config) -> None:
                 f"{key}: expected {trained[key]!r} as the profile was trained with, "
                 f"found {config[key]!r}; leave the setting out, or train anew"
             )
+
+
+@dataclass(frozen=True)
+class WatchState:
+    """All that a `Watch` knows between two pushes.
+
+    Attributes
+    ----------
+    tail
+        The last minutes: ``minute``, ``coverage``, ``flows``, ``epoch``, the columns.
+    incidents
+        Those that are running.
+    """
+
+    tail: pl.DataFrame | None
+    incidents: list[Incident]
 
 
 class Watch:
@@ -304,6 +320,48 @@ class Watch:
                 verdict = self._judge(one, values, int(slots[row]), float(score))
             alarms += self._incidents.step(minute, verdict)
         return minutes_table(fresh, scores, self.threshold), alarms
+
+    @property
+    def quiet_minutes(self) -> int:
+        """Minutes without an anomaly that close an incident."""
+        return self._incidents.quiet_minutes
+
+    @quiet_minutes.setter
+    def quiet_minutes(self, minutes: int) -> None:
+        self._incidents.quiet_minutes = minutes
+
+    def state(self) -> WatchState:
+        """Give all that the next push depends on, besides the profile."""
+        tail = None if self._tail is None else self._tail.frame()
+        return WatchState(tail, self._incidents.state())
+
+    def restore(self, state: WatchState) -> None:
+        """Go on from where `state` was taken, with the same profile.
+
+        Raises
+        ------
+        StateError
+            When the profile has other columns.
+        """
+        tail, self._tail = state.tail, None
+        if tail is not None:
+            names = [column.name for column in self.measure.columns]
+            if tail.columns[-len(names) :] != names:
+                raise StateError(
+                    f"expected a state of the profile's {len(names)} columns, found "
+                    "one of others; give the sensor its profile back, or begin anew"
+                )
+            self._tail = self.measure.series(tail[names].to_numpy(), tail)
+        self._incidents.restore(state.incidents)
+
+    def relieve(self, before: Watch) -> None:
+        """Take over from a watch with another profile.
+
+        Running incidents go on. So do the last minutes when both measure alike;
+        otherwise the first minutes have no score.
+        """
+        self._tail = before._tail if self.measure == before.measure else None
+        self._incidents.restore(before._incidents.state())
 
     def _judge(
         self, minutes: Minutes, row: np.ndarray, slot: int, score: float

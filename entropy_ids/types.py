@@ -5,21 +5,21 @@ All times are UTC. A *minute* is its first second as epoch seconds, a multiple o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 import polars as pl
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MINUTE_S = 60
 DAY_MINUTES = 1440
 DIRECTIONS = ("all", "inbound", "outbound", "internal")
 """Whole site first; then as seen from the site's local networks."""
 
-Coverage = Literal["complete", "partial", "flush", "silent"]
+Coverage = Literal["complete", "lossy", "flush", "partial", "silent"]
+"""What is known of a minute: all of it; all but many bytes that Zeek missed; a stop of
+Zeek; a part; nothing. The first two are scored, the first alone is trained on."""
 Sign = Literal["concentrated", "dispersed", "low", "high"]
 """Entropies are concentrated or dispersed; sizes (flows, fan-out ...) low or high."""
 
@@ -80,8 +80,8 @@ class Minutes:
     tables
         Count tables by name (`entropy_ids.features.counting.TABLES`).
     rows
-        ``minute``, ``uid`` and the 5-tuple of every connection, by stream and in file
-        order.
+        ``minute``, ``uid`` and the 5-tuple of connections, by stream and in file order:
+        of each stream and minute the first half million, to be named by.
     """
 
     index: pl.DataFrame
@@ -99,7 +99,7 @@ class EntropySeries:
         float64, indexed by ``minute`` (UTC); NaN is unknown, 0 is measured zero. The
         units of the columns are in ``values.attrs["units"]``.
     coverage
-        ``complete``, ``partial``, ``flush`` or ``silent``, on the same index.
+        A `Coverage`, on the same index.
     flows
         Connections counted in the minute, on the same index.
     epoch
@@ -116,8 +116,13 @@ class EntropySeries:
 
     @property
     def complete(self) -> pd.Series[bool]:
-        """True where a minute may be scored and trained on."""
+        """True where a minute may be trained on."""
         return self.coverage == "complete"
+
+    @property
+    def scorable(self) -> pd.Series[bool]:
+        """True where a minute may be scored: an attack may be why packets were lost."""
+        return self.coverage.isin(["complete", "lossy"])
 
     def tail(self, minutes: int) -> EntropySeries:
         """Give the last ``minutes`` minutes."""
@@ -131,6 +136,15 @@ class EntropySeries:
             self.coverage.iloc[start:stop],
             self.flows.iloc[start:stop],
             self.epoch.iloc[start:stop],
+        )
+
+    def frame(self) -> pl.DataFrame:
+        """Give ``minute``, ``coverage``, ``flows``, ``epoch`` and the columns."""
+        minutes = pd.DatetimeIndex(self.values.index).as_unit("s").asi8
+        head = {"coverage": self.coverage, "flows": self.flows, "epoch": self.epoch}
+        columns = pd.concat([pd.DataFrame(head), self.values], axis=1)
+        return pl.DataFrame(
+            {"minute": minutes} | {str(n): c.to_numpy() for n, c in columns.items()}
         )
 
     @staticmethod
@@ -153,7 +167,7 @@ class Scores:
     Attributes
     ----------
     score
-        float64 by minute; NaN while warming up and where the minute is not complete.
+        float64 by minute; NaN while warming up and where the minute may not be scored.
     shares
         Minutes × columns: the part of the score that each column carries, adding up to
         1 in a scored minute.

@@ -10,6 +10,7 @@ NUMBERS = {
     "id.resp_p",
     "orig_bytes",
     "resp_bytes",
+    "missed_bytes",
     "orig_pkts",
     "resp_pkts",
 }

@@ -1,7 +1,10 @@
 """Closing minutes: what each holds, when it closes, and what is known of it."""
 
+import random
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import naive
 import polars as pl
@@ -10,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import DAY_S, T0, S
 
-from entropy_ids.features.assembler import Assembler
+from entropy_ids.daemon import checkpoint
+from entropy_ids.errors import StateError
+from entropy_ids.features.assembler import FAR, Assembler, Lift, State
 from entropy_ids.features.counting import add, count, with_direction
 from entropy_ids.types import BadRow, FlowBatch, Minutes
 
@@ -422,3 +427,343 @@ def test_ever_so_many_bad_rows_are_counted_but_not_all_kept(monkeypatch):
     assembler.push("", FlowBatch(naive.frame([])), bad)
     assert assembler.account.quarantined == {"fields": 7}
     assert [row.line for row in assembler.bad] == [1, 2, 3]
+
+
+# ---------------------------------------------------------------- bytes that were lost
+
+
+def with_loss(losses: Iterable[tuple[int, int]], flows: int = 20) -> list[naive.Row]:
+    """Give steady minutes from 4 on whose rows missed and saw so many bytes."""
+    rows = [naive.row(T0 + end) for end in steady(range(4))]
+    for minute, (missed, seen) in enumerate(losses, 4):
+        sizes = {"orig_bytes": seen // 4, "resp_bytes": seen - seen // 4}
+        first = naive.row(T0 + 60 * minute, missed_bytes=missed, **sizes)
+        rows += [first, *(naive.row(T0 + end) for end in steady([minute], flows))]
+    return [*rows, naive.row(T0 + 60 * (minute + 1))]
+
+
+def lost(losses: Iterable[tuple[int, int]]) -> tuple[Assembler, list[str]]:
+    """Give the coverage of the minutes of `with_loss`."""
+    assembler = Assembler()
+    closed = [
+        chunk
+        for piece in naive.cut(naive.batch(with_loss(losses)), range(0, 500, 30))
+        for chunk in assembler.push("", piece)
+    ]
+    return assembler, index(closed)["coverage"].to_list()[4:]
+
+
+@pytest.mark.parametrize(
+    ("missed", "seen", "coverage"),
+    [
+        (1_000_001, 0, "lossy"),
+        (1_000_000, 0, "complete"),
+        (2_000_000, 18_000_000, "complete"),
+        (2_000_001, 18_000_000, "lossy"),
+        (999_999, 10, "complete"),
+        (None, 10**9, "complete"),
+    ],
+)
+def test_a_minute_is_lossy_beyond_a_megabyte_and_a_tenth(missed, seen, coverage):
+    assert lost([(missed, seen)])[1] == [coverage]
+
+
+def test_the_first_minute_of_each_run_of_lossy_ones_is_remarked():
+    bad, good = (5_000_000, 0), (0, 10)
+    assembler, coverage = lost([bad, bad, good, bad, bad, bad, good])
+    assert [mark == "lossy" for mark in coverage] == [
+        True,
+        True,
+        False,
+        *[True] * 3,
+        False,
+    ]
+    assert remarks(assembler, "packet-loss") == [4, 7]
+    assert "5000000 of 5000000 bytes" in assembler.quality[0].detail
+
+
+def test_a_partial_minute_is_not_lossy_nor_remarked():
+    rows = [naive.row(T0 + end, missed_bytes=10**7) for end in steady(range(3))]
+    assembler = Assembler()
+    closed = assembler.push("", naive.batch(rows)) + assembler.finish()
+    assert set(index(closed)["coverage"]) == {"partial"}
+    assert assembler.quality == []
+
+
+# ---------------------------------------------------------------- rows that name
+
+
+def test_rows_kept_are_the_first_of_each_stream_and_minute(monkeypatch):
+    monkeypatch.setattr("entropy_ids.features.stream.ROWS_KEPT", 15)
+    assembler = Assembler(streams=("a", "b"))
+    closed = assembler.push("b", stream(steady(range(5), 30)))
+    closed += assembler.push("a", stream(steady(range(5), 20)))
+    rows = pl.concat([chunk.rows for chunk in closed])
+    first = rows.filter(pl.col("minute") == T0 + 60)["uid"].to_list()
+    assert first == [f"C{n}" for n in (*range(20, 35), *range(30, 45))]
+    assert index(closed)["flows"].to_list() == [50] * 4
+
+
+@settings(deadline=None, max_examples=30)
+@given(naive.histories(), CUTS)
+def test_rows_kept_and_counts_do_not_depend_on_chunks(ends, cuts):
+    whole = naive.stream(ends)
+    pieces = [("", piece) for piece in naive.cut(whole, cuts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("entropy_ids.features.stream.ROWS_KEPT", 3)
+        patch.setattr("entropy_ids.features.assembler.COUNT_ROWS", 7)
+        patch.setattr("entropy_ids.features.stream.MOST_FRAMES", 2)
+        found = read(pieces)
+        assert found == read([("", whole)])
+    assert found["tables"] == read(pieces)["tables"]
+
+
+def test_pushes_without_end_leave_few_frames(monkeypatch):
+    monkeypatch.setattr("entropy_ids.features.assembler.COUNT_ROWS", 50)
+    assembler = Assembler()
+    assembler.push("", stream(steady(range(4))))
+    for _ in range(500):
+        assembler.push("", stream([200]))
+    state = assembler.state().streams[""]
+    assert len(state.parts) < 5
+    assert len(state.kept) == len(state.waiting) == 1
+    assert state.waiting[0].height <= 50
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def again(assembler: Assembler, path: Path) -> Assembler:
+    """Give a new assembler that goes on from a checkpoint of this one."""
+    checkpoint.write(path, assembler.state())
+    made = replace(assembler, quality=[], bad=[])
+    made.restore(checkpoint.read(path, State).document)
+    return made
+
+
+def in_order(closed: list[Minutes]) -> list[object]:
+    """Give what each chunk holds: rows in their order, counts in none."""
+    return [
+        (
+            chunk.index.rows(),
+            chunk.rows.rows(),
+            {n: Counter(t.rows()) for n, t in chunk.tables.items()},
+        )
+        for chunk in closed
+    ]
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    naive.histories(),
+    naive.histories(),
+    CUTS,
+    st.randoms(use_true_random=False),
+    st.sampled_from([7, 10**6]),
+)
+def test_going_on_from_checkpoints_is_as_never_stopping(
+    tmp_path_factory, one, other, cuts, rng, count_rows
+):
+    path = tmp_path_factory.mktemp("state") / "checkpoint"
+    pieces = [
+        (name, piece)
+        for name, ends in zip("ab", (one, other), strict=True)
+        for piece in naive.cut(naive.stream(ends), cuts)
+    ]
+    rng.shuffle(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("entropy_ids.features.assembler.COUNT_ROWS", count_rows)
+        steady, stopped = Assembler(("a", "b")), Assembler(("a", "b"))
+        for name, piece in pieces:
+            closed = steady.push(name, piece), stopped.push(name, piece)
+            assert in_order(closed[0]) == in_order(closed[1])
+            assert (steady.quality, steady.bad) == (stopped.quality, stopped.bad)
+            steady.quality, steady.bad, stopped.quality, stopped.bad = [], [], [], []
+            if rng.random() < 0.5:
+                stopped = again(stopped, path)
+        assert in_order(steady.finish()) == in_order(stopped.finish())
+    assert steady.account == stopped.account
+
+
+def test_a_copy_of_the_state_does_not_change_with_what_follows():
+    assembler = Assembler()
+    assembler.push("", stream([*steady(range(4)), 9_999]))
+    state = assembler.state()
+    before = repr(state)
+    assembler.push("", stream(steady(range(4, 8))))
+    assembler.finish()
+    assert repr(state) == before
+
+
+def test_a_state_can_be_gone_on_from_twice():
+    assembler = Assembler()
+    assembler.push("", stream(steady(range(4))))
+    state = assembler.state()
+    found = []
+    for _ in range(2):
+        one = Assembler()
+        one.restore(state)
+        found.append(in_order(one.push("", stream(steady(range(4, 6))))))
+    assert found[0] == found[1] != []
+
+
+def test_a_stream_that_the_state_does_not_know_is_new():
+    assembler = Assembler(("a",))
+    assembler.push("a", stream(steady(range(4))))
+    more = Assembler(("a", "b"))
+    more.restore(assembler.state())
+    assert more.push("a", stream(steady(range(4, 6)))) == []
+    assert closed_by(more.push("b", stream(steady(range(6))))) == [3, 4]
+
+
+def test_a_state_of_a_stream_that_is_gone_is_refused():
+    with pytest.raises(StateError, match=r"streams \['b'\], found the state of 'a'"):
+        Assembler(("b",)).restore(Assembler(("a", "b")).state())
+
+
+# ---------------------------------------------------------------- lifts
+
+
+def test_closing_does_not_wait_for_a_lifted_stream_below_its_minute():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assert closed_by(assembler.lift("a", T0 + 60 * 6)) == [4, 5]
+    assert assembler.next_open == T0 + 60 * 6
+    assert closed_by(assembler.push("b", stream([600]))) == []
+
+
+def test_rows_of_a_lifted_stream_count_in_its_minute_or_later():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(12))))
+    assembler.lift("a", T0 + 60 * 6)
+    table = index(assembler.push("a", stream(steady(range(5, 9)))))
+    assert by_minute(table, "flows") == {6: 60, 7: 40}
+
+
+def test_nobody_waits_for_a_dropped_stream():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assert assembler.waited == ["a", "b"]
+    assert closed_by(assembler.lift("a", FAR)) == [4, 5, 6, 7]
+    assert closed_by(assembler.push("b", stream([600]))) == [8, 9]
+    assert assembler.waited == ["b"]
+    assert (assembler.behind(), assembler.behind(["a"])) == ("b", "a")
+
+
+def test_a_stream_that_never_had_a_row_can_be_dropped():
+    assembler, _ = two(("b", steady(range(9))))
+    assert closed_by(assembler.lift("a", FAR)) == list(range(8))
+
+
+def test_when_all_streams_are_dropped_nothing_closes():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(5))))
+    before = assembler.next_open
+    assert assembler.lift("a", FAR) == assembler.lift("b", FAR) == []
+    assert assembler.next_open == before
+
+
+def test_a_stream_that_is_back_is_waited_for_again():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    assembler.lift("a", FAR)
+    assert assembler.lift("a", assembler.next_open) == []
+    assert assembler.push("b", stream(steady(range(9, 12)))) == []
+    assert closed_by(assembler.push("a", stream(steady(range(5, 11))))) == [8, 9]
+
+
+def test_a_clock_that_was_set_back_is_lifted_no_more():
+    assembler = Assembler()
+    assembler.push("", stream(steady(range(200, 206))))
+    assembler.lift("", T0 + 60 * 210)
+    closed = assembler.push("", stream(steady(range(6))))
+    assert index(closed)["minute"].to_list()[-5:] == [0, 1, 2, 3, 4]
+
+
+def test_a_decided_lift_happens_once():
+    lifts = [Lift("a", 100, FAR)]
+    assembler = Assembler(("a", "b"), lifts=lifts)
+    assembler.push("a", stream(steady(range(5))))
+    assert assembler.waited == ["b"]
+    assembler.lift("a", T0)
+    assembler.push("a", stream([]), [BadRow("conn.log", 1, "fields", "")])
+    assembler.push("b", stream(steady(range(5))))
+    assert assembler.waited == ["a", "b"]
+
+
+def test_a_lift_decided_after_the_checkpoint_is_made_up_for():
+    assembler, _ = two(("a", steady(range(5))), ("b", steady(range(9))))
+    after = Assembler(("a", "b"), lifts=[Lift("a", 100, FAR), Lift("a", 180, T0)])
+    after.restore(assembler.state())
+    assert after.waited == ["b"]
+
+
+def test_rows_of_a_stream_are_the_good_ones_that_were_pushed():
+    assembler, _ = two(("a", steady(range(5))))
+    assembler.push("a", stream([9_999]), [BadRow("conn.log", 1, "fields", "")])
+    assert (assembler.rows_of("a"), assembler.rows_of("b")) == (101, 0)
+
+
+FEW = ("talk", "proto")
+
+
+class Life:
+    """Loggers read in any order; b is dropped for a time, and all killed at times."""
+
+    def __init__(self, pieces: dict[str, list[FlowBatch]], path: Path) -> None:
+        self.left = {name: list(some) for name, some in pieces.items()}
+        self.assembler = Assembler(("a", "b"), tables=FEW)
+        self.path, self.quality = path, []
+        self.closed: list[Minutes] = []
+        self.lifts: list[Lift] = []
+
+    def live(self, rng: random.Random) -> dict[str, object]:
+        while self.left["a"] or self.left["b"]:
+            if rng.random() < 0.15:
+                self.lift(FAR)
+            name = rng.choice([name for name in "ab" if self.left[name]])
+            if name not in self.assembler.waited:
+                self.lift(self.assembler.next_open or 0)
+            self.closed += self.assembler.push(name, self.left[name].pop(0))
+            if rng.random() < 0.1:
+                self.quality += self.assembler.quality
+                self.assembler = again(self.assembler, self.path)
+        self.lift(self.assembler.next_open or 0)
+        self.closed += self.assembler.finish()
+        self.assembler.quality[:0] = self.quality
+        return told(self.assembler, self.closed)
+
+    def lift(self, minute: int) -> None:
+        self.lifts.append(Lift("b", self.assembler.rows_of("b"), minute))
+        self.closed += self.assembler.lift("b", minute)
+
+
+FLOWS = st.lists(st.integers(0, 9), min_size=8, max_size=16)
+
+
+@settings(deadline=None, max_examples=40)
+@given(FLOWS, FLOWS, CUTS, st.randoms(use_true_random=False))
+def test_reading_with_the_lifts_repeats_what_was_lived(
+    tmp_path_factory, flows_a, flows_b, cuts, rng
+):
+    whole = {
+        name: stream(
+            [*(end for m, n in enumerate(flows) for end in steady([m], n)), *last]
+        )
+        for name, flows, last in (("a", flows_a, steady([20], 80)), ("b", flows_b, []))
+    }
+    pieces = {
+        name: naive.cut(batch, range(0, 200, 15)) for name, batch in whole.items()
+    }
+    life = Life(pieces, tmp_path_factory.mktemp("state") / "checkpoint")
+    said = life.live(rng)
+    pieces = {name: naive.cut(batch, cuts) for name, batch in whole.items()}
+    assert by_lowest_clock(pieces, life.lifts) == said
+
+
+def by_lowest_clock(pieces: dict[str, list[FlowBatch]], lifts: list[Lift]):
+    """Read loggers as a replay does."""
+    assembler, closed = Assembler(("a", "b"), tables=FEW, lifts=lifts), []
+    while True:
+        name = assembler.behind()
+        if pieces[name]:
+            closed += assembler.push(name, pieces[name].pop(0))
+            continue
+        closed += assembler.release(name)
+        if not assembler.waited:
+            return told(assembler, closed + assembler.finish())

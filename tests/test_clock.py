@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from naive import DAY_S, T0, S
 from zeek import read_conn
 
+from entropy_ids.daemon import checkpoint
 from entropy_ids.features.clock import LogClock, Stamped
 from entropy_ids.types import BadRow, FlowBatch, Quality
 
@@ -380,6 +381,21 @@ def test_any_cutting_of_a_history_gives_the_same(ends, cuts):
     whole = naive.stream(ends)
     with within(30):
         assert read(whole, cuts) == read(whole)
+
+
+@settings(deadline=None, max_examples=20)
+@given(naive.histories(), CUTS)
+def test_going_on_from_checkpoints_is_as_never_stopping(tmp_path_factory, ends, cuts):
+    path = tmp_path_factory.mktemp("state") / "checkpoint"
+    whole = naive.stream(ends)
+    clock, told = LogClock(), Told()
+    for piece in naive.cut(whole, cuts):
+        told.take(clock.push(piece))
+        checkpoint.write(path, clock)
+        clock = checkpoint.read(path, LogClock).document
+    told.take(clock.finish())
+    told.close(clock)
+    assert told == read(whole)
 
 
 @settings(deadline=None, max_examples=50)

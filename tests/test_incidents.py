@@ -15,11 +15,13 @@ from make import T0
 from entropy_ids.alarms.incidents import (
     BASE_SEVERITY,
     SEVERITIES,
+    Incident,
     Incidents,
     confidence,
     iso,
     severity,
 )
+from entropy_ids.daemon import checkpoint
 from entropy_ids.profile.signatures import CLASSES, UNNAMED
 from entropy_ids.types import Alarm, Verdict
 
@@ -197,6 +199,39 @@ def test_revisions_of_an_incident_are_numbered_from_one_and_end_when_it_closes(
         assert states[0] == "open"
         assert set(states[1:-1]) <= {"update"}
         assert "open" not in states[1:]
+
+
+@dataclass
+class Kept:
+    """A document that holds incidents."""
+
+    incidents: list[Incident]
+
+
+@settings(deadline=None, max_examples=40)
+@given(HISTORY, st.sets(st.integers(0, 29), max_size=5))
+def test_going_on_from_checkpoints_says_the_same(tmp_path_factory, history, cuts):
+    path = tmp_path_factory.mktemp("state") / "checkpoint"
+    running, found = incidents(), []
+    for number, (minute, v) in enumerate(history):
+        if number in cuts:
+            checkpoint.write(path, Kept(running.state()))
+            running = incidents()
+            running.restore(checkpoint.read(path, Kept).document.incidents)
+        found += running.step(minute, v)
+    assert found == run(history)
+
+
+def test_a_state_of_incidents_does_not_change_with_what_follows():
+    running = incidents()
+    running.step(T0, at(SCAN, T0))
+    state = running.state()
+    before = repr(state)
+    running.step(T0 + 60, at(DOS, T0 + 60))
+    other = incidents()
+    other.restore(state)
+    other.step(T0 + 60, at(SCAN, T0 + 60))
+    assert repr(state) == before
 
 
 @settings(deadline=None, max_examples=100)

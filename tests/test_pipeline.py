@@ -17,11 +17,19 @@ from naive import batch, end_of, traffic
 from entropy_ids.alarms.contributors import Seen
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.config import Config
+from entropy_ids.daemon import checkpoint
 from entropy_ids.detectors import DETECTORS
 from entropy_ids.detectors.threshold import Budget, runs, top_percent
-from entropy_ids.errors import ConfigError, InputError, ProfileError
+from entropy_ids.errors import ConfigError, InputError, ProfileError, StateError
 from entropy_ids.features.assembler import Assembler
-from entropy_ids.pipeline import Trained, Watch, check_settings, detector_of, train
+from entropy_ids.pipeline import (
+    Trained,
+    Watch,
+    WatchState,
+    check_settings,
+    detector_of,
+    train,
+)
 from entropy_ids.profile.revise import retract
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of
@@ -463,6 +471,112 @@ def test_a_minute_without_a_connection_can_be_judged(profile, day):
     _, alarms = watched(profile, cut(less, [STEP]))
     (alarm,) = [a for a in first_alarms(alarms) if a.start == T0 + 60 * EMPTY]
     assert (alarm.flows, alarm.contributors, alarm.uids) == (0, (), ())
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+@pytest.fixture(scope="module")
+def busy() -> Minutes:
+    """A while with two incidents."""
+    return site(LENGTH, seed=9_000, strange=[12, 13, 30])
+
+
+def stopped(watch: Watch, profile: Profile, path: Path) -> Watch:
+    """Give another watch that goes on from a checkpoint of this one."""
+    checkpoint.write(path, watch.state())
+    other = Watch(profile, "office", 5)
+    other.restore(checkpoint.read(path, WatchState).document)
+    return other
+
+
+def test_going_on_from_a_checkpoint_at_any_minute_says_the_same(
+    profile, busy, tmp_path
+):
+    expected = watched(profile, cut(busy, []))
+    assert len({alarm.id for alarm in expected[1]}) >= 2
+    watch, found = Watch(profile, "office", 5), []
+    for minute in cut(busy, range(LENGTH)):
+        found.append(watch.push(minute))
+        watch = stopped(watch, profile, tmp_path / "checkpoint")
+    alarms = [alarm for _, some in found for alarm in some]
+    same((pd.concat([table for table, _ in found]), alarms), expected)
+    assert repr(alarms) == repr(expected[1])
+
+
+def test_a_state_is_a_copy_that_later_minutes_do_not_change(profile, busy):
+    watch = Watch(profile, "office", 5)
+    first, *rest = cut(busy, [13, 31])
+    watch.push(first)
+    state = watch.state()
+    before = repr(state)
+    for minutes in rest:
+        watch.push(minutes)
+    assert repr(state) == before
+    assert state.incidents
+
+
+def test_a_state_of_other_columns_is_refused(profile, trained, busy):
+    watch = Watch(profile, "office", 5)
+    watch.push(busy)
+    with pytest.raises(StateError, match=f"the profile's {len(COLUMNS)} columns"):
+        Watch(trained.profile, "office", 5).restore(watch.state())
+
+
+def test_a_watch_that_relieves_another_goes_on_with_its_incidents(profile, busy):
+    first, rest = cut(busy, [13])
+    before, after = (Watch(profile, "office", 5) for _ in range(2))
+    _, opened = before.push(first)
+    after.relieve(before)
+    table, alarms = after.push(rest)
+    expected = watched(profile, [first, rest])
+    assert opened + alarms == expected[1]
+    assert table["score"].notna().sum() == len(table) - 1  # the last is partial
+
+
+def test_a_watch_of_other_columns_begins_without_the_last_minutes(
+    profile, trained, busy
+):
+    before, after = Watch(profile, "office", 5), Watch(trained.profile, "office", 5)
+    before.push(busy)
+    after.relieve(before)
+    assert after.state().tail is None
+    assert after.state().incidents == before.state().incidents
+
+
+def test_quiet_minutes_may_change_while_watching(profile):
+    watch = Watch(profile, "office", 5)
+    watch.quiet_minutes = 9
+    assert watch.quiet_minutes == 9
+
+
+# ---------------------------------------------------------------- lost packets
+
+
+def test_a_lossy_minute_is_scored_and_judged_as_a_complete_one(profile, day, at_once):
+    here = pl.col("minute") == T0 + 60 * SCAN
+    marks = pl.when(here).then(pl.lit("lossy")).otherwise("coverage")
+    index = day.index.with_columns(coverage=marks)
+    table, alarms = watched(profile, cut(replace(day, index=index), [STEP]))
+    assert table["coverage"].iloc[SCAN] == "lossy"
+    same(
+        (table.drop(columns="coverage"), alarms),
+        (at_once[0].drop(columns="coverage"), at_once[1]),
+    )
+
+
+@pytest.mark.parametrize("budget", [{}, {"threshold__alarms_per_day": 100.0}])
+def test_a_lossy_minute_is_not_trained_on_nor_part_of_bounds(year, budget):
+    values = year.values.copy()
+    values.iloc[[70, 100], 0] = 1_000.0  # 70 is held out when there is a budget
+    odd = replace(year, values=values)
+    lossy, partial = (
+        made(covered(odd, {70: mark, 100: mark}), **budget).profile
+        for mark in ("lossy", "partial")
+    )
+    assert tensors_of(lossy) == tensors_of(partial)
+    assert lossy.manifest == partial.manifest
+    pd.testing.assert_frame_equal(lossy.bounds, partial.bounds)
 
 
 # ---------------------------------------------------------------- what is refused

@@ -13,7 +13,7 @@ from entropy_ids.collector import LogFile, find_logs, segments
 from entropy_ids.collector.schema import end_us
 from entropy_ids.config import Config
 from entropy_ids.errors import InputError
-from entropy_ids.features.assembler import Assembler
+from entropy_ids.features.assembler import FAR, Assembler, Lift
 from entropy_ids.reading import (
     Reading,
     assembler_of,
@@ -143,6 +143,19 @@ def test_a_minute_waits_until_both_loggers_have_passed_it(loggers):
         assert chunk.index["minute"].max() + 60 <= min(spy.read_to.values())
         seen += chunk.index.height
     assert seen == MINUTES
+
+
+@pytest.mark.parametrize("block_bytes", [700, BLOCK, 4 << 20])
+def test_a_logger_that_was_dropped_counts_where_it_came_back(loggers, block_bytes):
+    """It has ten rows a minute; 70 were read when it was dropped."""
+    back = Lift("logger-2", 70, FAR), Lift("logger-2", 70, T0 + 60 * 12)
+    assembler = Assembler(streams_of(loggers), lifts=back)
+    index = index_of(minutes_of(loggers, assembler, Reading(1, block_bytes)))
+    flows = dict(zip((index["minute"] - T0) // 60, index["flows"], strict=True))
+    before = {minute: 40 if minute < 7 else 30 for minute in range(12)}
+    late = 12 * 10 - 70
+    expected = before | {12: 40 + late} | dict.fromkeys(range(13, MINUTES), 40)
+    assert flows == expected
 
 
 def test_the_logger_with_the_lowest_clock_is_read_first(loggers):

@@ -60,8 +60,8 @@ def confidence(verdict: Verdict) -> float:
 
 
 @dataclass
-class _Open:
-    """A running incident: its strongest verdict and what it has said so far."""
+class Incident:
+    """A running incident: its strongest verdict and what it has said last."""
 
     id: str
     start: int
@@ -109,7 +109,15 @@ class Incidents:
         self.detector = detector
         self.profile = profile
         self.quiet_minutes = quiet_minutes
-        self._open: list[_Open] = []
+        self._open: list[Incident] = []
+
+    def state(self) -> list[Incident]:
+        """Give a copy of what is running, in the order of beginning."""
+        return [replace(incident) for incident in self._open]
+
+    def restore(self, state: list[Incident]) -> None:
+        """Go on from what was running when `state` was taken."""
+        self._open = [replace(incident) for incident in state]
 
     def step(self, minute: int, verdict: Verdict | None) -> list[Alarm]:
         """Take a closed minute, anomalous or not; give the revisions that it makes."""
@@ -137,12 +145,12 @@ class Incidents:
         self._open = [incident for incident in self._open if incident not in over]
         return [self._say(i, self._alarm(i, "closed")) for i in over]
 
-    def _begin(self, verdict: Verdict) -> _Open:
+    def _begin(self, verdict: Verdict) -> Incident:
         top = leading(verdict.contributors)
         key = (top.feature, top.value) if top else ("", "")
         direction = top.direction if top else ""
         text = "\0".join([self.sensor, str(verdict.minute), direction, *key])
-        incident = _Open(
+        incident = Incident(
             hashlib.sha256(text.encode()).hexdigest()[:16],
             verdict.minute,
             verdict.minute + MINUTE_S,
@@ -157,7 +165,7 @@ class Incidents:
         return incident
 
     def _alarm(
-        self, incident: _Open, state: Literal["open", "update", "closed"]
+        self, incident: Incident, state: Literal["open", "update", "closed"]
     ) -> Alarm:
         strongest = incident.strongest
         ratio = strongest.score / max(strongest.threshold, 1e-300)
@@ -185,7 +193,7 @@ class Incidents:
         return replace(alarm, summary=summary(alarm))
 
     @staticmethod
-    def _say(incident: _Open, alarm: Alarm) -> Alarm:
+    def _say(incident: Incident, alarm: Alarm) -> Alarm:
         incident.said = alarm
         return alarm
 

@@ -1,24 +1,29 @@
 """Put the streams of one sensor together into closed minutes.
 
 A minute closes when every stream's clock has passed it; it is never opened again.
-Counts are added as they come, so memory holds the open minutes only.
+Rows get their minutes at once, and are counted when a minute closes or many wait:
+memory holds the counts of the open minutes, and a bounded number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-import numpy as np
 import polars as pl
 
+from entropy_ids.errors import StateError
 from entropy_ids.features.clock import LogClock, Stamped
-from entropy_ids.features.counting import TABLES, Tables, add, count, with_direction
+from entropy_ids.features.counting import TABLES, count, with_direction
+from entropy_ids.features.coverage import index_of, sizes_of
+from entropy_ids.features.stream import FAR as FAR
+from entropy_ids.features.stream import ROW_COLUMNS, Part, Stream, cut, first_rows
 from entropy_ids.types import (
     MINUTE_S,
     Account,
     BadRow,
-    Coverage,
     FlowBatch,
     Minutes,
     Quality,
@@ -26,59 +31,35 @@ from entropy_ids.types import (
 
 MOST_BAD = 10_000
 """Bad rows that are kept with file and line; the account counts all."""
-GAP_MINUTES = 10
-"""Longer stretches without a row are silence (unknown), shorter ones zero flows."""
-FLUSH_ROWS = 50
-FLUSH_SHARE = 0.5
-"""At least so many rows, and more than this share, ended long before: Zeek stopped."""
-ROW_COLUMNS = (
-    "minute",
-    "ts",
-    "direction",
-    "uid",
-    "id.orig_h",
-    "id.orig_p",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "conn_state",
-)
-_INDEX = {
-    "minute": pl.Int64(),
-    "coverage": pl.String(),
-    "flows": pl.Int64(),
-    "epoch": pl.Int64(),
-}
+COUNT_ROWS = 131_072
+"""So many rows of a stream may wait to be counted (some 30 MB). Counting costs some
+10 ms and 1 us a row: at 1,000 rows/s it is done once a minute."""
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Counted rows of one stamped batch."""
+class Lift:
+    """When so many good rows of a stream were pushed, it is lifted to a minute.
+
+    This is how what a daemon decided by wall time is repeated; `FAR` drops the stream.
+    Of several lifts at one row the last one counts: what closed in between without the
+    stream lies before the minute at which it came back.
+    """
 
     stream: str
-    tables: Tables
-    rows: pl.DataFrame
-    sizes: pl.DataFrame  # minute, flows, old
+    rows: int
+    minute: int
 
-    @property
-    def last(self) -> int:
-        """The last minute that it has rows of."""
-        return int(self.sizes.select(pl.col("minute").max()).item())
 
-    def split(self, limit: int) -> tuple[_Part | None, _Part | None]:
-        """Give what lies before ``limit`` and what does not."""
-        before = pl.col("minute") < limit
-        if self.last < limit:
-            return self, None
-        return self._where(before), self._where(~before)
+@dataclass
+class State:
+    """All that an `Assembler` knows between two pushes; see `Assembler.state`."""
 
-    def _where(self, keep: pl.Expr) -> _Part | None:
-        sizes = self.sizes.filter(keep)
-        if not sizes.height:
-            return None
-        tables = {name: table.filter(keep) for name, table in self.tables.items()}
-        return _Part(self.stream, tables, self.rows.filter(keep), sizes)
+    streams: dict[str, Stream]
+    partial: list[tuple[int, int]]
+    next_open: int | None
+    epoch: int
+    was_lossy: bool
+    account: Account
 
 
 @dataclass
@@ -93,27 +74,60 @@ class Assembler:
         The site's networks, for directions.
     tables
         The count tables wanted.
+    lifts
+        What was decided before, in the order of decision.
+
+    Attributes
+    ----------
+    next_open
+        The first minute that is not closed; None before any is.
     """
 
     streams: Sequence[str] = ("",)
     local_networks: Sequence[str] = ()
     tables: Sequence[str] = tuple(TABLES)
+    lifts: Sequence[Lift] = ()
     account: Account = field(default_factory=Account)
     quality: list[Quality] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
+    next_open: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._clocks = {name: LogClock() for name in self.streams}
-        self._epochs = dict.fromkeys(self.streams, -1)
-        self._waiting = set(self.streams)
-        self._parts: list[_Part] = []
+        self._streams = {name: Stream() for name in self.streams}
         self._partial: list[tuple[int, int]] = []
-        self._next: int | None = None  # the first minute that is not closed
         self._epoch = 0
+        self._was_lossy = False
+        self._lift_decided(*self.streams)
 
-    def behind(self) -> str:
-        """Name the stream to read next: the one whose clock stands lowest."""
-        return min(self._waiting, key=lambda name: self._clocks[name].clock_us or 0)
+    @property
+    def waited(self) -> list[str]:
+        """The streams that minutes wait for."""
+        return [
+            name
+            for name, one in self._streams.items()
+            if not (one.released or one.dropped)
+        ]
+
+    def behind(self, among: Iterable[str] | None = None) -> str:
+        """Name the stream to read next: the one whose clock stands lowest.
+
+        Parameters
+        ----------
+        among
+            Streams; usually all that are not released.
+        """
+        if among is None:
+            among = [n for n, one in self._streams.items() if not one.released]
+        return min(among, key=lambda name: (self._streams[name].stands_us, name))
+
+    def clock_s(self, stream: str) -> float | None:
+        """Give a stream's log clock, seconds; None before it has settled."""
+        clock_us = self._streams[stream].clock.clock_us
+        return None if clock_us is None else clock_us / 1e6
+
+    def rows_of(self, stream: str) -> int:
+        """Count the good rows of a stream that were pushed so far."""
+        return self._streams[stream].good
 
     def push(
         self, stream: str, batch: FlowBatch, bad: Sequence[BadRow] = ()
@@ -125,12 +139,29 @@ class Assembler:
         self.account.rows += len(batch) + len(bad)
         for row in bad:
             self._quarantine(row)
-        return self._take(stream, self._clocks[stream].push(batch))
+        one, closed = self._streams[stream], []
+        for piece in self._pieces(stream, batch):
+            one.good += len(piece)
+            closed += self._take(one, one.clock.push(piece))
+            if len(piece):
+                self._lift_decided(stream)
+        return closed + self._close(self._limit())
+
+    def lift(self, stream: str, minute: int) -> list[Minutes]:
+        """Count a stream's rows from now on in ``minute`` or later.
+
+        Closing waits for it no longer below that minute. `FAR` drops it: nobody waits
+        for it, and its rows go into the first open minute, until it is lifted to one
+        (`next_open`).
+        """
+        self._streams[stream].lift(minute)
+        return self._close(self._limit())
 
     def release(self, stream: str) -> list[Minutes]:
         """Take a stream's held rows and wait for it no longer: its files are read."""
-        closed = self._take(stream, self._clocks[stream].finish())
-        self._waiting.discard(stream)
+        one = self._streams[stream]
+        closed = self._take(one, one.clock.finish())
+        one.released = True
         return closed + self._close(self._limit())
 
     def finish(self) -> list[Minutes]:
@@ -140,36 +171,97 @@ class Assembler:
         ]
         return closed + self._close_all()
 
-    def _take(self, stream: str, batches: list[Stamped]) -> list[Minutes]:
+    def state(self) -> State:
+        """Give a copy of all that the next push depends on.
+
+        ``quality`` and ``bad`` are left out: they are the caller's to take.
+        """
+        for one in self._streams.values():
+            one.waiting = [pl.concat(one.waiting)] if one.waiting else []
+        return deepcopy(
+            State(
+                self._streams,
+                self._partial,
+                self.next_open,
+                self._epoch,
+                self._was_lossy,
+                self.account,
+            )
+        )
+
+    def restore(self, state: State) -> None:
+        """Go on from where `state` was taken; streams that it does not know are new.
+
+        Raises
+        ------
+        StateError
+            When it has a stream that this sensor has not.
+        """
+        unknown = sorted(set(state.streams) - set(self.streams))
+        if unknown:
+            raise StateError(
+                f"expected the streams {sorted(self.streams)}, found the state of "
+                f"{unknown[0]!r}; give the sensor its log_dirs back, or begin anew"
+            )
+        state = deepcopy(state)
+        self._streams |= state.streams
+        self._partial = state.partial
+        self.next_open = state.next_open
+        self._epoch = state.epoch
+        self._was_lossy = state.was_lossy
+        self.account = state.account
+        self._lift_decided(*self.streams)
+
+    def _pieces(self, stream: str, batch: FlowBatch) -> Iterator[FlowBatch]:
+        """Cut a batch where a lift was decided upon."""
+        good = self._streams[stream].good
+        places = {lift.rows - good for lift in self.lifts if lift.stream == stream}
+        inside = sorted(place for place in places if 0 < place < len(batch))
+        for start, stop in pairwise([0, *inside, len(batch)]):
+            yield FlowBatch(batch.frame[start:stop], batch.path)
+
+    def _lift_decided(self, *names: str) -> None:
+        """Lift streams that have just come to where a lift was decided upon."""
+        for name in names:
+            one = self._streams[name]
+            due = [x for x in self.lifts if (x.stream, x.rows) == (name, one.good)]
+            for lift in due[-1:]:
+                one.lift(lift.minute)
+
+    def _take(self, one: Stream, batches: list[Stamped]) -> list[Minutes]:
         closed: list[Minutes] = []
         for stamped in batches:
-            if stamped.epoch != self._epochs[stream]:
-                closed += self._begin(stream, stamped)
-            self._count(stream, stamped.frame)
-        self._collect(stream)
-        return closed + self._close(self._limit())
-
-    def _begin(self, stream: str, stamped: Stamped) -> list[Minutes]:
-        """Begin an epoch: close all that is open when the clock was anchored anew."""
-        closed: list[Minutes] = []
-        if self._epochs[stream] >= 0:
-            closed = self._close_all()
-            self._next = None
-            self._epoch += 1
-        self._epochs[stream] = stamped.epoch
-        self._partial.append((int(stamped.frame["minute"][0]), stamped.settled))
+            if stamped.epoch != one.epoch:
+                closed += self._begin(one, stamped)
+            frame = stamped.frame
+            first = max(one.floor, self._open_from())
+            if frame["minute"][0] < first:  # of a stream that fell behind
+                frame = frame.with_columns(pl.col("minute").clip(first))
+            one.add(frame)
+            self.account.counted += frame.height
+        self._collect(one.clock)
+        closed += self._close(self._limit())
+        if sum(frame.height for frame in one.waiting) > COUNT_ROWS:
+            frame = pl.concat(one.waiting)
+            one.fold(self._count(frame), frame.select(ROW_COLUMNS))
+            one.waiting = []
         return closed
 
-    def _count(self, stream: str, frame: pl.DataFrame) -> None:
-        if self._next is not None and frame["minute"][0] < self._next:
-            first = pl.max_horizontal("minute", pl.lit(self._next))
-            frame = frame.with_columns(minute=first)  # of a stream that fell behind
+    def _begin(self, one: Stream, stamped: Stamped) -> list[Minutes]:
+        """Begin an epoch: close all that is open when the clock was anchored anew."""
+        closed: list[Minutes] = []
+        if one.epoch >= 0:
+            closed = self._close_all()
+            self.next_open, self._was_lossy, one.floor = None, False, -FAR
+            self._epoch += 1
+        one.epoch = stamped.epoch
+        first = max(int(stamped.frame["minute"][0]), one.floor)
+        self._partial.append((first, stamped.settled))
+        return closed
+
+    def _count(self, frame: pl.DataFrame) -> Part:
         frame = with_direction(frame, self.local_networks)
-        sizes = frame.group_by("minute").agg(flows=pl.len(), old=pl.col("old").sum())
-        rows = frame.select(ROW_COLUMNS)
-        tables = count(frame, self.tables)
-        self._parts.append(_Part(stream, tables, rows, sizes))
-        self.account.counted += frame.height
+        return Part(count(frame, self.tables), sizes_of(frame))
 
     def _quarantine(self, row: BadRow) -> None:
         """Count a row that cannot be taken; the first ones are kept to be shown."""
@@ -177,90 +269,69 @@ class Assembler:
         if len(self.bad) < MOST_BAD:
             self.bad.append(row)
 
-    def _collect(self, stream: str) -> None:
-        clock = self._clocks[stream]
+    def _collect(self, clock: LogClock) -> None:
         for row, minute in clock.quarantined:
             self._quarantine(row)
             if row.reason == "future":
-                self.quality.append(
-                    Quality(
-                        "future-rows", minute, f"{row.file}:{row.line}: {row.detail}"
-                    )
-                )
+                detail = f"{row.file}:{row.line}: {row.detail}"
+                self.quality.append(Quality("future-rows", minute, detail))
         self.quality += clock.quality
         clock.quarantined.clear()
         clock.quality.clear()
 
+    def _open_from(self) -> int:
+        return -FAR if self.next_open is None else self.next_open
+
     def _limit(self) -> int | None:
         """Give the first minute that some stream may still add to."""
-        minutes = [self._clocks[name].minute for name in self._waiting]
+        minutes = [self._streams[name].minute for name in self.waited]
         if not minutes or None in minutes:
             return None
         return min(minute for minute in minutes if minute is not None)
 
     def _close_all(self) -> list[Minutes]:
-        if not self._parts:
+        lasts = [one.last for one in self._streams.values()]
+        last = max((minute for minute in lasts if minute is not None), default=None)
+        if last is None:
             return []
-        last = max(part.last for part in self._parts)
         self._partial.append((last, last + MINUTE_S))
         return self._close(last + MINUTE_S)
 
     def _close(self, limit: int | None) -> list[Minutes]:
         """Close the minutes before ``limit``."""
-        if limit is None:
+        if limit is None or limit <= self._open_from():
             return []
-        split = [part.split(limit) for part in self._parts]
-        done = [before for before, _ in split if before]
-        if not done:
+        ordered = [self._streams[name] for name in sorted(self._streams)]
+        done = [self._before(one, limit) for one in ordered]
+        parts = [part for some, _ in done for part in some]
+        if not parts:
             return []
-        self._parts = [after for _, after in split if after]
-        sizes = pl.concat(part.sizes for part in done)
-        sizes = (
-            sizes.group_by("minute").agg(pl.col("flows", "old").sum()).sort("minute")
-        )
-        index = self._index(sizes, limit)
-        self._next = limit
+        whole = Part.join(parts)
+        index = self._index(whole.sizes.sort("minute"), limit)
+        self.next_open = limit
         self._partial = [span for span in self._partial if span[1] > limit]
-        done.sort(key=lambda part: part.stream)  # not in the order of reading
-        tables = add([part.tables for part in done])
-        return [Minutes(index, tables, pl.concat(part.rows for part in done))]
+        rows = pl.concat(frame for _, some in done for frame in some)
+        return [Minutes(index, whole.tables, rows)]
+
+    def _before(self, one: Stream, limit: int) -> tuple[list[Part], list[pl.DataFrame]]:
+        """Take a stream's minutes before a limit: parts, and rows to name."""
+        before = pl.col("minute") < limit
+        parts = [piece for part in one.parts for piece in part.where(before)]
+        one.parts = [piece for part in one.parts for piece in part.where(~before)]
+        rows, one.kept = cut(one.kept, limit)
+        fresh, one.waiting = cut(one.waiting, limit)
+        if fresh:
+            frame = pl.concat(fresh)
+            parts.append(self._count(frame))
+            rows = [first_rows([*rows, frame.select(ROW_COLUMNS)])]
+        return parts, rows
 
     def _index(self, sizes: pl.DataFrame, limit: int) -> pl.DataFrame:
-        """Give every minute up to ``limit`` a coverage; tell of gaps and flushes."""
-        minutes = sizes["minute"].to_numpy()
-        first = int(minutes[0]) if self._next is None else self._next
-        everything = np.arange(first, limit, MINUTE_S)
-        where = np.searchsorted(everything, minutes)
-        flows = np.zeros(len(everything), np.int64)
-        flows[where] = sizes["flows"].to_numpy()
-        coverage: list[Coverage] = ["complete"] * len(everything)
-        self._mark_gaps(everything, flows, coverage)
-        for position, rows, old in zip(
-            where, sizes["flows"], sizes["old"], strict=True
-        ):
-            if old >= FLUSH_ROWS and old > FLUSH_SHARE * rows:
-                coverage[position] = "flush"
-                detail = (
-                    f"{old} of {rows} connections had ended long before: Zeek stopped"
-                )
-                self.quality.append(Quality("flush", int(everything[position]), detail))
-        for start, stop in self._partial:
-            low, high = np.searchsorted(everything, (start, stop))
-            coverage[low:high] = [
-                "silent" if mark == "silent" else "partial"
-                for mark in coverage[low:high]
-            ]
-        epoch = np.full(len(everything), self._epoch)
-        columns = [everything, coverage, flows, epoch]
-        return pl.DataFrame(dict(zip(_INDEX, columns, strict=True)), schema=_INDEX)
-
-    def _mark_gaps(
-        self, minutes: np.ndarray, flows: np.ndarray, coverage: list[Coverage]
-    ) -> None:
-        """Mark stretches without rows as silent when they are longer than a pause."""
-        empty = np.flatnonzero(np.diff(np.concatenate(([1], flows, [1])) == 0))
-        for start, stop in empty.reshape(-1, 2):
-            if stop - start > GAP_MINUTES:
-                coverage[start:stop] = ["silent"] * int(stop - start)
-                detail = f"no row for {stop - start} minutes of the log's clock"
-                self.quality.append(Quality("gap", int(minutes[start]), detail))
+        """Give every minute up to ``limit`` a coverage, and take the remarks."""
+        first = int(sizes["minute"][0]) if self.next_open is None else self.next_open
+        index, remarks = index_of(
+            sizes, first, limit, self._partial, was_lossy=self._was_lossy
+        )
+        self._was_lossy = index["coverage"][-1] == "lossy"
+        self.quality += remarks
+        return index.with_columns(epoch=pl.lit(self._epoch, pl.Int64))

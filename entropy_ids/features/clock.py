@@ -70,7 +70,8 @@ class LogClock:
     """The clock of one stream.
 
     `push` takes batches in file order and gives back the rows whose minute is certain;
-    a few rows may be held until the next call. `finish` gives back the rest.
+    a few rows may be held until the next call. `finish` gives back the rest. It is
+    plain data: a copy of it goes on from where it stands.
     """
 
     clock_us: int | None = None
@@ -78,15 +79,15 @@ class LogClock:
     settled: int = 0
     quarantined: list[tuple[BadRow, int]] = field(default_factory=list)
     quality: list[Quality] = field(default_factory=list)
-    _held: list[tuple[pl.DataFrame, str]] = field(default_factory=list)
+    held: list[tuple[pl.DataFrame, str]] = field(default_factory=list)
 
     def push(self, batch: FlowBatch) -> list[Stamped]:
         """Take rows; give back those whose minute is certain."""
-        return self._run([*self._held, (batch.frame, batch.path)], final=False)
+        return self._run([*self.held, (batch.frame, batch.path)], final=False)
 
     def finish(self) -> list[Stamped]:
         """Take the held rows, as at the end of a replay."""
-        return self._run(self._held, final=True)
+        return self._run(self.held, final=True)
 
     @property
     def minute(self) -> int | None:
@@ -102,7 +103,7 @@ class LogClock:
         ends = np.concatenate([end_us(frame).to_numpy() for frame, _ in parts])
         run = _Run(ends, self, final=final)
         run.go()
-        self._held = _rest(parts, run.done)
+        self.held = _rest(parts, run.done)
         self._report(parts, run)
         return _stamp(parts, run)
 

@@ -100,21 +100,14 @@ def add(parts: Sequence[Tables]) -> dict[str, pl.DataFrame]:
     """
     if len(parts) == 1:
         return dict(parts[0])
-    return {name: _add([part[name] for part in parts], name) for name in parts[0]}
+    plans = {name: _add([part[name] for part in parts], name) for name in parts[0]}
+    return dict(zip(plans, pl.collect_all(plans.values()), strict=True))
 
 
-def _add(tables: list[pl.DataFrame], name: str) -> pl.DataFrame:
-    """Sum only the minutes that stand in more than one part."""
-    tables = [table for table in tables if table.height] or tables[:1]
-    seen = pl.concat(table["minute"].unique() for table in tables)
-    shared = seen.filter(seen.is_duplicated()).unique()
+def _add(tables: list[pl.DataFrame], name: str) -> pl.LazyFrame:
     both = pl.concat(tables)
-    if not shared.len():
-        return both
-    is_shared = pl.col("minute").is_in(shared.implode())
     sums = [pl.col(column).sum() for column in _SUMS if column in both.columns]
-    summed = both.filter(is_shared).group_by(*_ANCHOR, *TABLES[name]).agg(sums)
-    return pl.concat([both.filter(~is_shared), summed])
+    return both.lazy().group_by(*_ANCHOR, *TABLES[name]).agg(sums)
 
 
 def with_direction(

@@ -47,6 +47,10 @@ class Measure:
                     here = seen == DIRECTIONS.index(self.columns[place].direction)
                     values[rows[here], place] = measured[place][here]
         self._zeros(values, index)
+        return self.series(values, index)
+
+    def series(self, values: Floats, index: pl.DataFrame) -> EntropySeries:
+        """Give values of the columns as a series; ``index`` as of `Minutes`."""
         return _series(values, index, {c.name: c.unit for c in self.columns})
 
     def _spectra(self, tables: Tables) -> Iterator[tuple[Spectrum, list[int]]]:

@@ -1,0 +1,1 @@
+"""Watch: the daemon that runs beside live sensors."""
