@@ -45,8 +45,8 @@ def hostile(text: str) -> Alarm:
 
 def written(directory: Path, *alarms: Alarm) -> tuple[list[str], list[str]]:
     """Write alarms; give the lines of both files as bytes are split, not as text is."""
-    files = AlarmFiles(directory, OPENED)
-    files.write(alarms)
+    files = AlarmFiles(directory)
+    files.write(make.T0, alarms)
     files.close()
     names = ("alarms.jsonl", "entropy_alarm.log")
     texts = [(directory / name).read_bytes().decode("utf-8") for name in names]
@@ -227,6 +227,22 @@ def test_a_log_without_alarms_is_a_header_and_a_footer(tmp_path):
     ]
 
 
+def test_a_log_of_no_minute_has_no_time(tmp_path):
+    AlarmFiles(tmp_path).close()
+    lines = (tmp_path / "entropy_alarm.log").read_text().splitlines()
+    assert (lines[5], lines[-1]) == ("#open\t-", "#close\t-")
+
+
+def test_a_log_is_open_from_its_first_minute_to_its_last(tmp_path):
+    files = AlarmFiles(tmp_path)
+    files.advance(make.T0)
+    files.write(make.T0 + 120, [make.alarm()])
+    files.close()
+    lines = (tmp_path / "entropy_alarm.log").read_text().splitlines()
+    assert lines[5] == f"#open\t{OPENED}"
+    assert lines[-1] == "#close\t2024-04-21-07-02-00"
+
+
 def test_a_row_has_every_field_that_the_design_names():
     names = (
         "id revision state schema sensor class severity confidence start end detector "
@@ -258,9 +274,9 @@ def test_numbers_are_written_with_six_digits(tmp_path):
 
 
 def test_revisions_are_appended_in_the_order_in_which_they_come(tmp_path):
-    files = AlarmFiles(tmp_path, OPENED)
+    files = AlarmFiles(tmp_path)
     for revision in (1, 2, 3):
-        files.write([make.alarm(revision=revision)])
+        files.write(make.T0, [make.alarm(revision=revision)])
     files.close()
     lines = (tmp_path / "alarms.jsonl").read_text().splitlines()
     assert [json.loads(line)["revision"] for line in lines] == [1, 2, 3]

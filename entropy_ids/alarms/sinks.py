@@ -1,6 +1,7 @@
 """Emit: alarms as JSON lines and as a Zeek log, remarks about data as JSON lines.
 
 Text from the wire is hostile: `sanitize` is the one way out, then each format escapes.
+A replay's files are written here; a daemon's are in `entropy_ids.alarms.outputs`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
+
+import pyarrow as pa
 
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.types import Alarm, BadRow, Quality
@@ -76,6 +80,17 @@ def as_dict(alarm: Alarm) -> dict[str, Any]:
     return cleaned
 
 
+def alarm_line(alarm: Alarm) -> str:
+    """Give an alarm as a line of ``alarms.jsonl``."""
+    return json.dumps(as_dict(alarm)) + "\n"
+
+
+def remark_line(sensor: str, remark: Quality) -> str:
+    """Give a remark as a line of ``quality.jsonl``."""
+    row = {"sensor": sensor, "class": remark.kind, "start": iso(remark.minute)}
+    return json.dumps(_clean({**row, "summary": remark.detail})) + "\n"
+
+
 ZEEK_FIELDS: dict[str, str] = {
     "ts": "time",
     "id": "string",
@@ -138,47 +153,74 @@ def _escape(text: str, more: str = "") -> str:
     return "".join(f"\\x{ord(c):02x}" if c in special else c for c in text)
 
 
-def zeek_header(opened: str) -> str:
-    """Give the header of ``entropy_alarm.log``; ``opened`` is YYYY-MM-DD-hh-mm-ss."""
+def zeek_header(minute: int | None) -> str:
+    """Give the header of ``entropy_alarm.log``, opened at a minute of the log clock."""
     lines = [
         "#separator \\x09",
         "#set_separator\t,",
         f"#empty_field\t{_EMPTY}",
         f"#unset_field\t{_UNSET}",
         "#path\tentropy_alarm",
-        f"#open\t{opened}",
+        f"#open\t{_zeek_time(minute)}",
         "#fields\t" + "\t".join(ZEEK_FIELDS),
         "#types\t" + "\t".join(ZEEK_FIELDS.values()),
     ]
     return "\n".join(lines) + "\n"
 
 
-class AlarmFiles:
-    """The alarm files of one directory, written as alarms come.
+def zeek_footer(minute: int | None) -> str:
+    """Give the last line of ``entropy_alarm.log``, closed at a minute."""
+    return f"#close\t{_zeek_time(minute)}\n"
 
-    Parameters
-    ----------
-    directory
-        Where ``alarms.jsonl`` and ``entropy_alarm.log`` are written anew.
-    opened
-        The time for ``#open`` and ``#close``, as Zeek writes it.
+
+def _zeek_time(minute: int | None) -> str:
+    if minute is None:
+        return _UNSET
+    return datetime.fromtimestamp(minute, UTC).strftime("%Y-%m-%d-%H-%M-%S")
+
+
+def minutes_schema(columns: Sequence[str]) -> pa.Schema:
+    """Give the schema of ``minutes.parquet`` for these entropy columns."""
+    head = {
+        "minute": pa.timestamp("us", "UTC"),
+        "score": pa.float64(),
+        "threshold": pa.float64(),
+        "coverage": pa.large_string(),
+        "flows": pa.int64(),
+    }
+    return pa.schema(head | dict.fromkeys(columns, pa.float64()))
+
+
+class AlarmFiles:
+    """The alarm files of one directory, written anew as minutes close.
+
+    The first and the last minute are the Zeek log's ``#open`` and ``#close``, so that
+    the bytes follow from the logs alone.
     """
 
-    def __init__(self, directory: Path, opened: str) -> None:
+    def __init__(self, directory: Path) -> None:
         self._jsonl = _new(directory / "alarms.jsonl")
         self._zeek = _new(directory / "entropy_alarm.log")
-        self._opened = opened
-        self._zeek.write(zeek_header(opened))
+        self._minute: int | None = None
 
-    def write(self, alarms: Iterable[Alarm]) -> None:
-        """Append revisions to both files."""
+    def advance(self, minute: int) -> None:
+        """Take a minute that closed; the first one opens the Zeek log."""
+        if self._minute is None:
+            self._zeek.write(zeek_header(minute))
+        self._minute = minute
+
+    def write(self, minute: int, alarms: Iterable[Alarm]) -> None:
+        """Append the revisions that closing a minute made to both files."""
+        self.advance(minute)
         for alarm in alarms:
-            self._jsonl.write(json.dumps(as_dict(alarm)) + "\n")
+            self._jsonl.write(alarm_line(alarm))
             self._zeek.write(zeek_row(alarm) + "\n")
 
     def close(self) -> None:
         """End both files."""
-        self._zeek.write(f"#close\t{self._opened}\n")
+        if self._minute is None:
+            self._zeek.write(zeek_header(None))
+        self._zeek.write(zeek_footer(self._minute))
         self._jsonl.close()
         self._zeek.close()
 
@@ -188,9 +230,7 @@ def write_remarks(
 ) -> None:
     """Write ``quality.jsonl`` and ``quarantine.jsonl``."""
     with _new(directory / "quality.jsonl") as out:
-        for remark in quality:
-            row = {"sensor": sensor, "class": remark.kind, "start": iso(remark.minute)}
-            out.write(json.dumps(_clean({**row, "summary": remark.detail})) + "\n")
+        out.writelines(remark_line(sensor, remark) for remark in quality)
     with _new(directory / "quarantine.jsonl") as out:
         for line in bad:
             out.write(json.dumps(_clean(asdict(line))) + "\n")
