@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from entropy_ids import __version__, console, options, show
+from entropy_ids import __version__, cli_daemon, console, options, show
 from entropy_ids.cli_profile import profile_group
 from entropy_ids.config import Config
 from entropy_ids.errors import (
@@ -141,7 +141,17 @@ def train(request: console.Request, directory: Path, detector: str) -> None:
     type=click.Path(path_type=Path),
     help="Directory for alarms.jsonl and the other files.",
 )
-def replay(request: console.Request, directory: Path, out_directory: Path) -> None:
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    help="A daemon's journal.jsonl: decide the same at the same minutes.",
+)
+def replay(
+    request: console.Request,
+    directory: Path,
+    out_directory: Path,
+    journal: Path | None,
+) -> None:
     """Judge archived conn logs by a profile; write and show the alarms.
 
     Writes alarms.jsonl, entropy_alarm.log (Zeek TSV), minutes.parquet, quality.jsonl
@@ -151,8 +161,10 @@ def replay(request: console.Request, directory: Path, out_directory: Path) -> No
     Examples:
       entropy-ids replay /opt/zeek/logs/2026-11-22 --profile profiles/office --out out
       entropy-ids replay logs --from 2026-11-22T08:00 --profile p --out out
+      entropy-ids replay logs --profile p --out out \\
+          --journal /var/lib/entropy-ids/journal.jsonl
     """
-    console.replay(request, directory, out_directory)
+    console.replay(request, directory, out_directory, journal)
 
 
 @cli.command()
@@ -340,4 +352,6 @@ def config_show(config: Config, as_json: bool) -> None:
         console.out.print(show.settings(config))
 
 
+cli.add_command(cli_daemon.run)
+cli.add_command(cli_daemon.status)
 cli.add_command(profile_group)

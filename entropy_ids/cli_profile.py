@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from entropy_ids import console
-from entropy_ids.config import utc_minute
+from entropy_ids import console, options
+from entropy_ids.config import Config, utc_minute
 
 
 @click.group("profile")
@@ -61,3 +61,24 @@ def profile_diff(one: Path, other: Path) -> None:
       entropy-ids profile diff profiles/october profiles/november
     """
     console.profile_diff(one, other)
+
+
+@profile_group.command("use")
+@click.argument("profile_hash", metavar="HASH")
+@options.settings
+@click.option("--sensor", help="Name of the sensor [default: the only one].")
+def profile_use(profile_hash: str, config: Config, sensor: str | None) -> None:
+    """Have the daemon take over a candidate profile, named by its hash.
+
+    Leaves a request in the state directory; the daemon takes the profile at its next
+    minute. The status command lists the candidates, profile diff compares them.
+
+    \b
+    Examples:
+      entropy-ids profile use 3f0c9ad1 --config /etc/entropy-ids.toml
+      entropy-ids profile use 3f0c9ad1 --config /etc/entropy-ids.toml --sensor dmz
+    """
+    from entropy_ids.daemon.training import use
+
+    asked = use(config, sensor, profile_hash)
+    click.echo(f"asked for {asked}; entropy-ids status tells what is in use")

@@ -32,7 +32,9 @@ from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
     from entropy_ids.collector import LogFile
+    from entropy_ids.duty import Decided
     from entropy_ids.evaluate import Asked
+    from entropy_ids.profile.store import Profile
     from entropy_ids.reading import Reading
     from entropy_ids.simulate import Trial
 
@@ -213,7 +215,9 @@ def _warn(settings: Config | Mapping[str, Any]) -> None:
         )
 
 
-def replay(request: Request, directory: Path, out_directory: Path) -> None:
+def replay(
+    request: Request, directory: Path, out_directory: Path, journal: Path | None = None
+) -> None:
     """Replay logs against a profile, and show the incidents."""
     from entropy_ids import pipeline
     from entropy_ids import replay as driver
@@ -222,12 +226,15 @@ def replay(request: Request, directory: Path, out_directory: Path) -> None:
     profile = Profile.read(directory)
     pipeline.check_settings(profile, request.config)
     _warn(profile.manifest["settings"])
+    sensor = request.sensor or str(profile.manifest.get("sensor"))
+    decided = _decided(journal, sensor, directory, profile) if journal else None
     with file_bar(request.files) as file_done:
         replayed = driver.replay(
             request.files,
             profile,
             out_directory,
-            sensor=request.sensor or str(profile.manifest.get("sensor")),
+            sensor=sensor,
+            decided=decided,
             quiet_minutes=request.config["incidents.quiet_minutes"],
             reading=request.reading,
             file_done=file_done,
@@ -240,6 +247,22 @@ def replay(request: Request, directory: Path, out_directory: Path) -> None:
         f"{replayed.minutes} minutes, {replayed.scored} scored, "
         f"{len(replayed.incidents)} incidents: {out_directory}"
     )
+
+
+def _decided(journal: Path, sensor: str, directory: Path, profile: Profile) -> Decided:
+    """Read what a daemon decided; its profiles lie beside the journal or the given."""
+    from entropy_ids.alarms import journal as journals
+    from entropy_ids.decisions import Decisions
+    from entropy_ids.profile.store import Profile
+
+    def find(profile_hash: str) -> Profile:
+        if profile.hash.startswith(profile_hash):
+            return profile
+        kept = journal.parent / "sensors" / sensor / "profiles"
+        places = [kept / profile_hash, directory.parent / profile_hash]
+        return Profile.read(next((p for p in places if p.exists()), places[0]))
+
+    return Decisions.of(journals.read(journal), sensor).decided(find)
 
 
 def evaluate(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from entropy_ids.alarms.sinks import AlarmFiles, write_remarks
+from entropy_ids.alarms.sinks import AlarmFiles, minutes_schema, write_remarks
 from entropy_ids.collector import LogFile
+from entropy_ids.duty import Decided, Duty
 from entropy_ids.errors import ConfigError
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.pipeline import Watch
@@ -26,13 +26,6 @@ _OURS = {
     "quality.jsonl",
     "quarantine.jsonl",
     "minutes.parquet",
-}
-_HEAD = {
-    "minute": pa.timestamp("us", "UTC"),
-    "score": pa.float64(),
-    "threshold": pa.float64(),
-    "coverage": pa.large_string(),
-    "flows": pa.int64(),
 }
 
 
@@ -71,6 +64,7 @@ def replay(
     quiet_minutes: int,
     reading: Reading,
     file_done: FileDone | None = None,
+    decided: Decided | None = None,
 ) -> Replayed:
     """Replay conn logs against a profile and write the alarm files.
 
@@ -80,25 +74,31 @@ def replay(
         In the order of their rows, all of one sensor.
     out
         A directory; files of an earlier replay are written anew.
+    decided
+        What a daemon decided meanwhile, to be done again at the same minutes.
 
     Raises
     ------
     ConfigError
         When ``out`` holds anything else, or cannot be written to.
     """
-    watch = Watch(profile, sensor, quiet_minutes)
-    assembler = Assembler(streams_of(logs), watch.networks)
+    decided = decided or Decided(profile)
+    measure = Watch(profile, sensor, quiet_minutes).measure
+    duty = Duty(sensor, measure, decided.first, quiet_minutes, decided.changes)
+    networks = profile.manifest["settings"]["site.local_networks"]
+    assembler = Assembler(streams_of(logs), tuple(networks), lifts=decided.lifts)
     _prepare(out)
-    files = AlarmFiles(out, datetime.now(UTC).strftime("%Y-%m-%d-%H-%M-%S"))
-    columns = [column.name for column in watch.measure.columns]
-    table = _TableFile(out / "minutes.parquet", columns)
+    files = AlarmFiles(out)
+    columns = [name for one in decided.profiles for name in one.manifest["columns"]]
+    table = _TableFile(out / "minutes.parquet", list(dict.fromkeys(columns)))
     alarms: list[Alarm] = []
     try:
         for minutes in minutes_of(logs, assembler, reading, file_done):
-            rows, fresh = watch.push(minutes)
-            table.write(rows)
-            files.write(fresh)
-            alarms += fresh
+            for judged in duty.push(minutes):
+                table.write(judged.table)
+                files.write(judged.minute, judged.alarms)
+                files.advance(judged.last)
+                alarms += judged.alarms
     finally:
         files.close()
         table.close()
@@ -137,14 +137,14 @@ class _TableFile:
     """``minutes.parquet``, written as minutes close; a table even without any."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        kinds = _HEAD | dict.fromkeys(columns, pa.float64())
-        self._schema = pa.schema(kinds)
+        self._schema = minutes_schema(columns)
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self.rows = 0
         self.scored = 0
 
     def write(self, rows: pd.DataFrame) -> None:
         """Append minutes."""
+        rows = rows.reindex(columns=self._schema.names)
         table = pa.Table.from_pandas(rows, self._schema, preserve_index=False)
         self._writer.write_table(table)
         self.rows += len(rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 
@@ -35,6 +37,33 @@ def _between(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
     return lambda value: low <= value <= high, f"a number from {low:g} to {high:g}"
 
 
+def _is_schedule(text: str) -> bool:
+    """Tell a cron expression with names for its days, one that will come to pass."""
+    from apscheduler.triggers.cron import CronTrigger
+
+    if not re.fullmatch(r"(\S+ ){4}[a-z,*-]+", text, re.ASCII):
+        return False
+    try:
+        trigger = CronTrigger.from_crontab(text, timezone=UTC)
+    except ValueError:
+        return False
+    return bool(trigger.get_next_fire_time(None, datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+def _is_address(text: str) -> bool:
+    found = re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", text, re.ASCII)
+    return found is not None and int(found[2]) < 1 << 16
+
+
+_SCHEDULE = (
+    lambda text: text == "" or _is_schedule(text),
+    "five cron fields, the last with names of days, such as '0 3 * * sun', or nothing",
+)
+_ADDRESS = (
+    lambda text: text == "" or _is_address(text),
+    "an address such as 127.0.0.1:9474 or [::1]:9474, or nothing",
+)
+_DIRECTORY = (lambda text: text != "" and "\0" not in text, "a directory")
 _ALPHAS = (
     lambda value: len(value) > 0 and all(-20 <= order <= 20 for order in value),
     "numbers from -20 to 20",
@@ -236,5 +265,95 @@ SETTINGS: tuple[Setting, ...] = (
         "KiB",
         "read at once; 8192 is no faster and takes 50 MB more",
         allowed=_between(1, 1 << 20),
+    ),
+    Setting(
+        "state.dir",
+        "/var/lib/entropy-ids",
+        "directory",
+        "what the daemon must not forget: lock, checkpoint, status, candidates",
+        allowed=_DIRECTORY,
+    ),
+    Setting(
+        "alarms.dir",
+        "/var/log/entropy-ids",
+        "directory",
+        "the daemon's alarms, remarks and minutes, in one folder per sensor",
+        allowed=_DIRECTORY,
+    ),
+    Setting(
+        "alarms.keep_days",
+        90,
+        "days",
+        "log-clock days of the daemon's files; 0 keeps all",
+        allowed=_between(0, 36_500),
+    ),
+    Setting(
+        "daemon.poll_s",
+        1.0,
+        "s",
+        "pause before logs are looked at again; Zeek flushes about once a second",
+        allowed=_between(0.05, 60),
+    ),
+    Setting(
+        "daemon.listen",
+        "127.0.0.1:9474",
+        "host:port",
+        "metrics and health over HTTP, without password: beyond loopback everyone "
+        "who reaches it can read them; nothing to serve none",
+        allowed=_ADDRESS,
+    ),
+    Setting(
+        "daemon.silence_min",
+        10,
+        "wall minutes",
+        "without a row before sensor-silent is remarked; silence closes no minute",
+        allowed=_between(1, 10_080),
+    ),
+    Setting(
+        "daemon.stream_behind_s",
+        360,
+        "wall s",
+        "a logger behind the others for longer is dropped: Zeek holds a row for up to "
+        "330 s",
+        allowed=_between(1, 86_400),
+    ),
+    Setting(
+        "daemon.retrain",
+        "",
+        "cron",
+        "when to train a candidate (minute, hour, day, month, name of weekday; site "
+        "time); by default never: attacks that are trained on become usual",
+        allowed=_SCHEDULE,
+    ),
+    Setting(
+        "daemon.retrain_days",
+        28,
+        "days",
+        "that a candidate is trained on: four of each weekday",
+        allowed=_between(1, 366),
+    ),
+    Setting(
+        "daemon.takeover",
+        "manual",
+        "",
+        "manual: a candidate waits for entropy-ids profile use; guarded: it is taken "
+        "when few bounds moved",
+        allowed=_one_of("manual", "guarded"),
+    ),
+    Setting(
+        "daemon.most_bounds_moved",
+        0.2,
+        "share",
+        "of bounds that a guarded candidate may move by more than their span, so that "
+        "no one teaches the profile in large steps",
+        allowed=_between(0, 1),
+    ),
+    Setting(
+        "daemon.learn_days",
+        14,
+        "days",
+        "of archive and live logs before a sensor without profile trains its first: "
+        "two of each weekday",
+        allowed=_between(1, 366),
     ),
 )

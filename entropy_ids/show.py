@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Group
@@ -25,6 +26,9 @@ from entropy_ids.profile.outlook import false_flags
 from entropy_ids.profile.revise import Difference
 from entropy_ids.settings import SETTINGS
 from entropy_ids.types import Account, Alarm, BadRow, Contributor, Quality
+
+if TYPE_CHECKING:
+    from entropy_ids.daemon.status import SensorStatus, Status
 
 MOST_LINES = 5
 MOST_MOVED = 20
@@ -216,3 +220,59 @@ def settings(config: Config) -> Table:
         value = Text(str(config[setting.key]) + given)
         table.add_row(setting.key, value, setting.unit, Text(setting.reason))
     return table
+
+
+def status(found: Status) -> Group:
+    """Show how the daemon is, one table per sensor, and its problems."""
+    head = f"version {found.version}, process {found.pid}, since {_when(found.started)}"
+    lines = [head, *(f"problem: {problem}" for problem in found.problems)]
+    return Group(Text(safe_lines(lines)), *(_sensor(one) for one in found.sensors))
+
+
+def _sensor(sensor: SensorStatus) -> Table:
+    quarantined = ", ".join(f"{n} {why}" for why, n in sensor.quarantined.items())
+    alarms = ", ".join(f"{n} {name}" for name, n in sensor.alarms.items())
+    lag = "-" if sensor.lag_s is None else f"{sensor.lag_s:.0f} s"
+    rows = {
+        "state": sensor.state,
+        "log clock": f"{_when(sensor.minute)}, {lag} behind the wall clock",
+        "unread": f"{sensor.behind_bytes} bytes",
+        "rows": f"{sensor.rows}, {sensor.rows_per_s:.1f} a second",
+        "quarantined": quarantined or "none",
+        "minutes": f"{sensor.minutes}, {sensor.scored} of them scored",
+        "score": f"{_figure(sensor.score)} of {_figure(sensor.threshold)}",
+        "incidents": f"{sensor.incidents}, {sensor.incidents_open} of them open",
+        "classes": alarms,
+        "last alarm": sensor.last_alarm,
+        "profile": _judged_by(sensor),
+        "maturity": sensor.maturity,
+        "candidates": ", ".join(sensor.candidates),
+    }
+    table = Table(
+        title=f"sensor {sensor.name}", title_justify="left", show_header=False
+    )
+    for name, text in rows.items():
+        if text:
+            table.add_row(name, Text(safe(text)))
+    for stream in sensor.streams:
+        where = f"{stream.path} at {stream.offset}, log clock {_when(stream.clock)}"
+        table.add_row(f"stream {stream.name}".strip(), Text(safe(where)))
+    for problem in sensor.problems:
+        table.add_row("problem", Text(safe(problem), style="red"))
+    return table
+
+
+def _judged_by(sensor: SensorStatus) -> str:
+    profile = sensor.profile
+    if profile is None:
+        return "none yet"
+    trained_on = f"trained on {_when(profile.first)} to {_when(profile.last)}"
+    return f"{profile.name}, {profile.hash}, {trained_on}"
+
+
+def _when(time: datetime | None) -> str:
+    return "-" if time is None else f"{time:%Y-%m-%d %H:%M} UTC"
+
+
+def _figure(number: float | None) -> str:
+    return "-" if number is None else f"{number:.3g}"

@@ -2,12 +2,15 @@ import json
 import random
 import re
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
 from zeek import conn, write_conn
 
+import entropy_ids.daemon
 from entropy_ids import console
 from entropy_ids.cli import main
 from entropy_ids.features.catalog import default_columns
@@ -270,6 +273,10 @@ def test_config_show_lists_every_setting_with_its_reason(capsys):
         (["profile", "show", "nowhere"], 4, "expected a file of a profile"),
         (["profile", "diff", "nowhere", "nowhere"], 4, "expected a file of a profile"),
         (["profile", "retract", "nowhere"], 2, "Missing argument"),
+        (["profile", "use"], 2, "Missing argument"),
+        (["run"], 2, "expected a file with at least one [[sensor]]"),
+        (["run", "--config", "no.toml"], 2, "no.toml: expected a readable"),
+        (["status", "--set", "state.dir="], 2, "state.dir: expected a directory"),
         (["profile", "retract", "nowhere", "noon"], 2, "expected a UTC time"),
         (["simulate", "x", "--days", "0"], 2, "expected"),
     ],
@@ -327,12 +334,61 @@ def test_too_little_to_train_on_is_said(tmp_path, capsys):
         ["profile", "show"],
         ["profile", "retract"],
         ["profile", "diff"],
+        ["profile", "use"],
+        ["run"],
+        ["status"],
         ["config", "show"],
     ],
 )
 def test_every_command_has_help_with_examples(command, capsys):
     assert run(*command, "--help") == 0
     assert "Examples:" in capsys.readouterr().out
+
+
+@pytest.fixture
+def sensors(tmp_path: Path) -> Path:
+    """A configuration with one sensor."""
+    path = tmp_path / "daemon.toml"
+    path.write_text("[[sensor]]\nname = 'dmz'\nlog_dirs = ['current']\n")
+    return path
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> list[object]:
+    """Put a function into a module of the daemon; give what it is called with."""
+    calls: list[object] = []
+    fake = ModuleType(f"entropy_ids.daemon.{module}")
+    setattr(fake, name, lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, fake.__name__, fake)
+    monkeypatch.setattr(entropy_ids.daemon, module, fake, raising=False)
+    return calls
+
+
+def test_run_hands_the_configuration_and_its_file_to_the_daemon(sensors, monkeypatch):
+    calls = stand_in(monkeypatch, "run", "run")
+    assert run("run", "--config", sensors, "--set", "daemon.poll_s=2") == 0
+    [(config,)] = calls
+    assert (config["daemon.poll_s"], config.file) == (2.0, sensors)
+    assert [sensor.name for sensor in config.sensors] == ["dmz"]
+
+
+def test_run_touches_nothing_when_the_file_names_no_sensor(sensors, monkeypatch):
+    calls = stand_in(monkeypatch, "run", "run")
+    sensors.write_text("[judging]\nk = 1.5\n")
+    before = set(sensors.parent.iterdir())
+    where = ("--set", f"state.dir={sensors.parent / 'state'}")
+    assert run("run", "--config", sensors, *where) == 2
+    assert calls == []
+    assert set(sensors.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("sensor", [None, "dmz"])
+def test_profile_use_asks_the_daemon_for_a_candidate(sensor, sensors, monkeypatch):
+    calls = stand_in(monkeypatch, "training", "use")
+    more = () if sensor is None else ("--sensor", sensor)
+    assert run("profile", "use", "3f0c9ad1", "--config", sensors, *more) == 0
+    [(config, *named)] = calls
+    assert config.file == sensors
+    assert named == [sensor, "3f0c9ad1"]
 
 
 def test_the_table_keeps_the_units_of_its_columns(tmp_path):

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy_ids.config import ENVIRONMENT, Config, utc_minute
+from entropy_ids.config import ENVIRONMENT, Config, SensorConfig, utc_minute
 from entropy_ids.errors import ConfigError
 from entropy_ids.settings import SETTINGS
 
+EXAMPLE = Path(__file__).parents[1] / "examples" / "entropy-ids.toml"
 KEYS = [setting.key for setting in SETTINGS]
 
 
@@ -144,12 +145,43 @@ def test_a_value_of_another_kind_is_refused_by_its_setting(text):
         "threshold.top_percent=0",
         "incidents.quiet_minutes=0",
         "reading.block_kib=0",
+        "state.dir=",
+        'alarms.dir="a\\u0000b"',
+        "alarms.keep_days=-1",
+        "daemon.poll_s=0",
+        "daemon.listen=9474",
+        "daemon.listen=127.0.0.1:65536",
+        "daemon.listen=::1:9474",
+        "daemon.listen=[::1]",
+        "daemon.takeover=always",
+        "daemon.most_bounds_moved=1.1",
+        "daemon.retrain=weekly",
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_its_setting(text):
     key = text.partition("=")[0]
     with pytest.raises(ConfigError, match=f"--set: {key}: expected .*, found "):
         with_set(text)
+
+
+@pytest.mark.parametrize("address", ["", "[::1]:0", "localhost:80", "10.0.0.1:9474"])
+def test_the_daemon_listens_where_it_is_told_or_nowhere(address):
+    assert with_set(f"daemon.listen={address}")["daemon.listen"] == address
+
+
+@pytest.mark.parametrize("times", ["", "0 3 * * sun", "*/5 1,2 1-7 jan mon-fri,sun"])
+def test_a_schedule_is_a_cron_expression_or_nothing(times):
+    assert with_set(f"daemon.retrain={times}")["daemon.retrain"] == times
+
+
+@pytest.mark.parametrize(
+    "times",
+    ["0 3 * * 0", "0 3 * *", "0 3 31 2 *", "0 25 * * sun", "0 3 * * sunday x", "a b c"],
+)
+def test_a_schedule_with_numbered_days_or_that_never_comes_is_refused(times):
+    """Cron counts days from Sunday, the scheduler from Monday: only names are clear."""
+    with pytest.raises(ConfigError, match="with names of days"):
+        with_set(f"daemon.retrain={times}")
 
 
 @pytest.mark.parametrize("digits", [400, 5_000])
@@ -196,6 +228,105 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
     with pytest.raises(ConfigError, match="expected a readable configuration file"):
         Config.load(tmp_path / name, environment={})
+
+
+SENSOR = "[[sensor]]\nname = 'dmz'\nlog_dirs = ['/zeek/current']\n"
+
+
+def test_without_a_sensor_there_is_none(tmp_path):
+    assert Config.load(environment={}).sensors == ()
+    assert from_file(tmp_path, "sensor = []\n").sensors == ()
+
+
+def test_sensors_stand_in_the_order_of_the_file(tmp_path):
+    text = SENSOR + SENSOR.replace("dmz", "lan")
+    text += "archive_dir = '/zeek'\nprofile = 'profiles/lan'\n"
+    directories = (Path("/zeek/current"),)
+    assert from_file(tmp_path, text).sensors == (
+        SensorConfig("dmz", directories),
+        SensorConfig("lan", directories, Path("/zeek"), Path("profiles/lan")),
+    )
+
+
+def test_a_single_stream_has_no_name_and_several_that_of_their_directories():
+    one = SensorConfig("dmz", (Path("/zeek/current"),))
+    assert one.streams == {"": Path("/zeek/current")}
+    two = SensorConfig("dmz", (Path("/spool/logger-2"), Path("/spool/logger-1")))
+    assert list(two.streams.items()) == [
+        ("logger-2", Path("/spool/logger-2")),
+        ("logger-1", Path("/spool/logger-1")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[sensor]\nname = 'a'\n", r"sensor: expected tables headed \[\[sensor\]\]"),
+        ("sensor = 'dmz'\n", r"sensor: expected tables headed \[\[sensor\]\]"),
+        (SENSOR + "log_dir = 1", r"sensor\[0\]\.log_dir: .*, did you mean log_dirs\?"),
+        (SENSOR + "zone = 1", r"sensor\[0\]\.zone: expected a known key, one of name,"),
+        ("[[sensor]]\nlog_dirs = ['a']", r"sensor\[0\]\.name: .*, found None"),
+        ("[[sensor]]\nname = 'a'", r"sensor\[0\]\.log_dirs: .*, found None"),
+        (SENSOR + SENSOR, "sensor names: expected them to differ, found dmz twice"),
+        (SENSOR + "archive_dir = ''", r"\.archive_dir: expected a directory, found ''"),
+        (SENSOR + "profile = 7", r"\.profile: expected a directory, found 7"),
+    ],
+)
+def test_a_sensor_that_cannot_be_watched_is_refused_by_number_and_key(
+    tmp_path, text, told
+):
+    with pytest.raises(ConfigError, match=rf"site\.toml: .*{told}"):
+        from_file(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "-x", "a/b", "a b", "ü", "a\\n", "x" * 65]
+)
+def test_a_sensor_is_called_by_what_can_stand_in_every_name_of_a_file(tmp_path, name):
+    with pytest.raises(ConfigError, match=r"sensor\[0\]\.name: expected a name of"):
+        from_file(tmp_path, SENSOR.replace("'dmz'", f'"{name}"'))
+
+
+@pytest.mark.parametrize(
+    ("directories", "told"),
+    [
+        ([], "expected a list of directories"),
+        ("/zeek/current", "expected a list of directories"),
+        (["/zeek", 7], "expected a directory, found 7"),
+        (["a\0b"], "expected a directory"),
+        (
+            ["/one/logger", "/two/logger/"],
+            "expected them to differ, found logger twice",
+        ),
+        (["/one/logger", "/two/.."], "expected a name of letters"),
+    ],
+)
+def test_directories_that_cannot_be_told_apart_are_refused(tmp_path, directories, told):
+    text = f"[[sensor]]\nname = 'dmz'\nlog_dirs = {json.dumps(directories)}\n"
+    with pytest.raises(ConfigError, match=rf"sensor\[0\]\.log_dirs: .*{told}"):
+        from_file(tmp_path, text)
+
+
+def test_reading_again_takes_the_file_as_it_is_and_the_overrides_as_they_were(tmp_path):
+    path = tmp_path / "site.toml"
+    path.write_text("[judging]\nk = 1.5\n[training]\nseed = 2\n")
+    config = Config.load(path, (one for one in ["training.seed=3"]), {})
+    path.write_text(f"[judging]\nk = 1.75\n[training]\nseed = 4\n{SENSOR}")
+    again = config.reload().reload()
+    assert (again["judging.k"], again["training.seed"]) == (1.75, 3)
+    assert [sensor.name for sensor in again.sensors] == ["dmz"]
+    assert config["judging.k"] == 1.5
+
+
+def test_the_example_of_the_daemon_is_accepted_and_says_the_defaults_it_shows():
+    config = Config.load(EXAMPLE, environment={})
+    assert [sensor.name for sensor in config.sensors] == ["dmz"]
+    assert {key: config[key] for key in config.given} == {
+        setting.key: setting.default
+        for setting in SETTINGS
+        if setting.key in config.given
+    }
+    assert {key for key in KEYS if key.startswith("daemon.")} <= config.given
 
 
 def test_a_profile_keeps_exactly_the_settings_that_training_uses():

@@ -149,8 +149,15 @@ def test_a_replay_writes_over_an_earlier_ones_files(earlier, logs, profile):
     play(logs, profile, earlier)
     after = {path.name: path.read_bytes() for path in earlier.iterdir()}
     assert sorted(after) == FILES
-    for name in set(FILES) - {"entropy_alarm.log"}:  # it tells when it was opened
-        assert after[name] == before[name]
+    assert after == before
+
+
+def test_the_zeek_log_is_opened_and_closed_at_the_first_and_the_last_minute(played):
+    stamps = pd.read_parquet(played[1] / "minutes.parquet")["minute"]
+    first, last = (stamps.iloc[at].strftime("%Y-%m-%d-%H-%M-%S") for at in (0, -1))
+    log = (played[1] / "entropy_alarm.log").read_text()
+    assert f"\n#open\t{first}\n" in log
+    assert log.endswith(f"\n#close\t{last}\n")
 
 
 def test_nothing_of_an_earlier_replay_is_left_when_no_minute_is_wanted(

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from entropy_ids.calendar import HOURS, Calendar
 from entropy_ids.errors import InputError
@@ -112,8 +112,8 @@ def poisson_interval(events: int, days: float) -> tuple[float, float]:
     >>> [round(limit, 2) for limit in poisson_interval(7, 7.0)]
     [0.4, 2.06]
     """
-    low = chi2.ppf(0.025, 2 * events) / 2 if events else 0.0
-    return float(low / days), float(chi2.ppf(0.975, 2 * events + 2) / 2 / days)
+    low = gammaincinv(events, 0.025) if events else 0.0  # scipy.stats takes 0.6 s
+    return float(low / days), float(gammaincinv(events + 1, 0.975) / days)
 
 
 def meet(scores: pd.Series[float], alarms_per_day: float, quiet_minutes: int) -> Budget:

@@ -118,12 +118,24 @@ def _flat(profile: Profile) -> dict[str, Any]:
     return flat | dict(manifest["settings"])
 
 
-def _moved(one: Profile, other: Profile) -> pd.DataFrame:
+def moved_share(one: Profile, other: Profile) -> float:
+    """Give the share of bounds that lie off by more than their span in ``one``."""
+    both = _both(one, other)
+    return float((both["moved"] > 1).mean()) if len(both) else 0.0
+
+
+def _both(one: Profile, other: Profile) -> pd.DataFrame:
+    """Join the bounds of slots and columns that both know, with how far they moved."""
     both = one.bounds.merge(other.bounds, on=["slot", "column"], suffixes=("", "_new"))
     least = both["column"].map(lambda name: Column.named(name).resolution)
     span = np.maximum(both["high"] - both["low"], least)
     moves = pd.DataFrame({side: both[side] - both[f"{side}_new"] for side in _SIDES})
     both["moved"] = moves.abs().max(axis=1) / span
+    return both
+
+
+def _moved(one: Profile, other: Profile) -> pd.DataFrame:
+    both = _both(one, other)
     moved = both[both["moved"] > 0].groupby("column")["moved"].agg(["size", "max"])
     moved = moved.rename(columns={"size": "slots", "max": "moved"}).reset_index()
     order = moved.sort_values(["moved", "column"], ascending=[False, True])
