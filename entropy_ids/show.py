@@ -15,8 +15,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from entropy_ids.alarms.incidents import iso, percent
+from entropy_ids.alarms.incidents import iso
 from entropy_ids.alarms.sinks import sanitize
+from entropy_ids.alarms.summary import percent
 from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.config import Config
 from entropy_ids.errors import ConfigError

@@ -427,21 +427,6 @@ def test_an_alarm_names_sensor_detector_and_profile():
     assert alarm.profile == PROFILE
 
 
-def test_the_summary_says_what_when_how_long_how_many_and_who():
-    closed = run(minutes(SCAN, SCAN, *[None] * 5))[-1]
-    told = "port-scan from 2024-04-21T07:00:00Z, 2 minutes, 200 connections: "
-    assert closed.summary.startswith(told + "orig_h 10.0.0.1 50% of flows (usual 10%)")
-    assert "orig_h (all) concentrated" in closed.summary
-    assert "1 minute, " in run(minutes(SCAN))[0].summary
-
-
-def test_a_minute_without_contributors_or_deviations_is_still_an_alarm():
-    bare = make.verdict(0, UNNAMED, contributors=(), deviations=(), signs={}, uids=())
-    [alarm] = run(minutes(bare))
-    assert "no value stands out" in alarm.summary
-    assert "no single column" in alarm.summary
-
-
 # ------------------------------------------------------------------------------ id
 
 

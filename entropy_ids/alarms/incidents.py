@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from entropy_ids.alarms.contributors import MOST_UIDS, leading, weight
+from entropy_ids.alarms.contributors import MOST_UIDS, leading
+from entropy_ids.alarms.summary import summary
 from entropy_ids.profile.signatures import UNNAMED
-from entropy_ids.types import MINUTE_S, Alarm, Contributor, Verdict
+from entropy_ids.types import MINUTE_S, Alarm, Verdict
 
 SEVERITIES = ("low", "medium", "high", "critical")
 BASE_SEVERITY = {
@@ -204,48 +205,6 @@ def _key(alarm: Alarm) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     for contributor in alarm.contributors:
         first.setdefault(contributor.feature, contributor.value)
     return alarm.class_name, alarm.severity, tuple(first.items())
-
-
-def summary(alarm: Alarm) -> str:
-    """Say in one sentence what was seen."""
-    minutes = (alarm.end - alarm.start) // MINUTE_S
-    length = f"{minutes} minute{'s' if minutes > 1 else ''}"
-    who = "; ".join(_words(c) for c in _first_values(alarm.contributors))
-    outside = ", ".join(
-        dict.fromkeys(f"{d.feature} ({d.direction}) {d.sign}" for d in alarm.deviations)
-    )
-    return (
-        f"{alarm.class_name} from {iso(alarm.start)}, {length}, {alarm.flows} "
-        f"connections: {who or 'no value stands out'}. "
-        f"Outside the usual: {_cut(outside) or 'no single column'}."
-    )
-
-
-def _first_values(found: tuple[Contributor, ...]) -> list[Contributor]:
-    first: dict[str, Contributor] = {}
-    for contributor in found:
-        first.setdefault(contributor.feature, contributor)
-    return list(first.values())
-
-
-def _words(c: Contributor) -> str:
-    shares = f"{percent(c.share)} of {weight(c.feature)} (usual"
-    return f"{c.feature} {c.value} {shares} {percent(c.usual_share)})"
-
-
-def percent(share: float) -> str:
-    """Write a share for people.
-
-    Examples
-    --------
-    >>> percent(0.271), percent(0.002), percent(0)
-    ('27%', '<1%', '0%')
-    """
-    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
-
-
-def _cut(text: str, chars: int = 160) -> str:
-    return text if len(text) <= chars else text[:chars].rpartition(",")[0] + " ..."
 
 
 def iso(minute: int) -> str:
