@@ -21,8 +21,8 @@ from entropy_ids.errors import InputError
 PACKED = (".gz", ".zst")
 _DATE = r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d"
 _SHORT_DATE = r"\d\d-\d\d-\d\d_\d\d\.\d\d\.\d\d"
-_CONN = re.compile(
-    rf"""conn(
+_LOG = re.compile(
+    rf"""(?P<log>[a-z0-9_]+)(
         \.{_DATE}                                          # Zeek's own rotation
       | -{_SHORT_DATE}                                       # the same, no interval
       | \.{_SHORT_DATE}-{_SHORT_DATE}                        # custom post-processor
@@ -35,21 +35,22 @@ LIVE = "conn.log"
 _LEFT_US = 3600 * 10**6
 """What a stopping Zeek leaves as conn.log are connections that were still open, some
 without a packet for an hour; all of it was written after the last rotated file."""
-_PROBE_ROWS = 64
+PROBE_ROWS = 64
 PROBE_BYTES = 64 << 10
 """64 KiB: holds the first rows of any conn log, some 150 B (JSON 500 B) each."""
 
 
 @dataclass(frozen=True)
 class LogFile:
-    """A conn log, the logger that wrote it, and the time by which it is put in order.
+    """A log file, the logger that wrote it, and the time by which it is put in order.
 
     Attributes
     ----------
     stream
         The logger's name; empty where there is only one.
     around_us
-        Median end of the first rows, microseconds since 1970; None without rows.
+        Median end of the first rows (in other logs than conn: their ``ts``),
+        microseconds since 1970; None without rows.
     """
 
     path: Path
@@ -70,7 +71,19 @@ def is_conn_name(name: str) -> bool:
     >>> is_conn_name("conn.07:00:00-08:00:00.log.gz"), is_conn_name("conn-summary.log")
     (True, False)
     """
-    return _CONN.fullmatch(name) is not None
+    return log_of(name) == "conn"
+
+
+def log_of(name: str) -> str | None:
+    """Tell which log a file holds, by Zeek's ways to name one; None where it is none.
+
+    Examples
+    --------
+    >>> log_of("http.2026-11-22-10-00-00.log.zst"), log_of("conn-summary.log")
+    ('http', None)
+    """
+    found = _LOG.fullmatch(name)
+    return found["log"] if found else None
 
 
 def stream_of(name: str) -> str:
@@ -81,7 +94,7 @@ def stream_of(name: str) -> str:
     >>> stream_of("conn.07:00:00-08:00:00-logger-1.log.gz")
     'logger-1'
     """
-    found = _CONN.fullmatch(name)
+    found = _LOG.fullmatch(name)
     if not found:
         return ""
     meta = re.search(r"log_suffix=([\w.-]+)", found["meta"] or "")
@@ -102,16 +115,26 @@ def find_logs(sources: Iterable[str | Path]) -> list[LogFile]:
     InputError
         When a source names nothing, or no conn log.
     """
+    paths = each_once(path for source in sources for path in _expand(str(source)))
+    return sorted(map(_probe, paths), key=_order)
+
+
+def each_once(paths: Iterable[Path]) -> list[Path]:
+    """Leave out what is named twice; of a file and its packed copy the plain one wins.
+
+    Examples
+    --------
+    >>> [path.name for path in each_once([Path("dns.log.gz"), Path("dns.log")])]
+    ['dns.log']
+    """
     found: dict[tuple[Path, str], Path] = {}
-    for source in sources:
-        for path in _expand(str(source)):
-            real = path.resolve()
-            key = (real.parent, _unpacked(real.name))
-            known = found.get(key)
-            if known is None or known.suffix in PACKED:  # the plain file wins
-                found[key] = path
-    files = [_probe(path) for path in found.values()]
-    return sorted(files, key=_order)
+    for path in paths:
+        real = path.resolve()
+        key = (real.parent, _unpacked(real.name))
+        known = found.get(key)
+        if known is None or known.suffix in PACKED:
+            found[key] = path
+    return list(found.values())
 
 
 def _order(log: LogFile) -> tuple[bool, int, str]:
@@ -186,7 +209,7 @@ def around_us(rows: Iterable[Segment]) -> int | None:
     ends: list[int] = []
     for segment in rows:
         ends += end_us(parse(segment).flows.frame).to_list()
-        if len(ends) >= _PROBE_ROWS:
+        if len(ends) >= PROBE_ROWS:
             break
-    ends = sorted(ends[:_PROBE_ROWS])
+    ends = sorted(ends[:PROBE_ROWS])
     return ends[(len(ends) - 1) // 2] if ends else None
