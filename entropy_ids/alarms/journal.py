@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._alone = threading.Lock()  # trainings are journalled beside the polls
         data = files.read(path)
         self._size = data.rfind(b"\n") + 1
         if self._size < len(data):
@@ -58,6 +60,10 @@ class Journal:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"time": now.replace("+00:00", "Z"), "action": action} | fields
         line = (json.dumps(row) + "\n").encode()
+        with self._alone:
+            self._append(line)
+
+    def _append(self, line: bytes) -> None:
         try:
             files.append(self._path, line)
             files.sync(self._path)
