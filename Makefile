@@ -18,7 +18,7 @@ demo: .venv/ready ## Set up, then train and replay on a generated office
 	$(BIN)/entropy-ids demo --out demo-out
 
 test: .venv/ready ## Set up, then run the tests (minutes)
-	$(BIN)/python -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile
 
 test-all: .venv/ready ## Run all tests, the slow ones too, on newly drawn examples
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest

@@ -14,7 +14,15 @@ from typing import Any
 
 import click
 
-from entropy_ids import __version__, cli_daemon, console, options, show
+from entropy_ids import (
+    __version__,
+    cli_alarms,
+    cli_daemon,
+    cli_report,
+    console,
+    options,
+    show,
+)
 from entropy_ids.cli_profile import profile_group
 from entropy_ids.config import Config
 from entropy_ids.errors import (
@@ -352,6 +360,10 @@ def config_show(config: Config, as_json: bool) -> None:
         console.out.print(show.settings(config))
 
 
+cli.add_command(cli_alarms.feedback)
+cli.add_command(cli_alarms.suppress)
 cli.add_command(cli_daemon.run)
 cli.add_command(cli_daemon.status)
+cli.add_command(cli_report.report)
+cli.add_command(cli_report.explain)
 cli.add_command(profile_group)

@@ -221,13 +221,16 @@ def replay(
     """Replay logs against a profile, and show the incidents."""
     from entropy_ids import pipeline
     from entropy_ids import replay as driver
+    from entropy_ids.alarms.rules import suppression
     from entropy_ids.profile.store import Profile
+    from entropy_ids.report import found, page
 
     profile = Profile.read(directory)
     pipeline.check_settings(profile, request.config)
     _warn(profile.manifest["settings"])
     sensor = request.sensor or str(profile.manifest.get("sensor"))
     decided = _decided(journal, sensor, directory, profile) if journal else None
+    expected = suppression(request.config, profile.manifest["settings"])
     with file_bar(request.files) as file_done:
         replayed = driver.replay(
             request.files,
@@ -235,17 +238,20 @@ def replay(
             out_directory,
             sensor=sensor,
             decided=decided,
+            suppression=expected,
             quiet_minutes=request.config["incidents.quiet_minutes"],
             reading=request.reading,
+            evidence_rows=request.config["alarms.evidence_rows"],
             file_done=file_done,
         )
     out.print(show.alarms(replayed.incidents))
     out.print(show.account(replayed.account, replayed.bad))
     if replayed.quality:
         out.print(show.quality(replayed.quality))
+    page.write(found.read(out_directory), out_directory / page.REPORT)
     out.print(
         f"{replayed.minutes} minutes, {replayed.scored} scored, "
-        f"{len(replayed.incidents)} incidents: {out_directory}"
+        f"{len(replayed.incidents)} incidents: {out_directory / page.REPORT}"
     )
 
 

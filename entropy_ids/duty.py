@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from entropy_ids.alarms.suppression import Suppression
 from entropy_ids.features.assembler import Lift
 from entropy_ids.features.series import Measure
 from entropy_ids.pipeline import Watch, WatchState, minutes_table
@@ -30,6 +31,7 @@ class Change:
     minute: int
     profile: Profile | None = None
     quiet_minutes: int | None = None
+    suppression: Suppression | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Duty:
         Minutes without an anomaly that close an incident.
     changes
         What is decided already, by ascending minutes.
+    suppression
+        Marks alarms that are expected; by default none.
     """
 
     def __init__(
@@ -101,9 +105,12 @@ class Duty:
         profile: Profile | None,
         quiet_minutes: int,
         changes: Iterable[Change] = (),
+        suppression: Suppression | None = None,
     ) -> None:
-        self._sensor, self._measure, self._quiet = sensor, measure, quiet_minutes
+        self._sensor, self._measure = sensor, measure
+        self.quiet_minutes = quiet_minutes
         self._changes = list(changes)
+        self.suppression = suppression or Suppression()
         self.profile = profile
         self.watch = None if profile is None else self._watch(profile)
 
@@ -133,22 +140,24 @@ class Duty:
         due = [change for change in self._changes if change.minute <= minute]
         self._changes = self._changes[len(due) :]
         for change in due:
-            self._quiet = change.quiet_minutes or self._quiet
+            self.quiet_minutes = change.quiet_minutes or self.quiet_minutes
+            self.suppression = change.suppression or self.suppression
             if self.watch is not None:
-                self.watch.quiet_minutes = self._quiet
+                self.watch.quiet_minutes = self.quiet_minutes
             if change.profile is not None:
                 self.watch = self._watch(change.profile, self.watch)
                 self.profile = change.profile
 
     def _watch(self, profile: Profile, before: Watch | None = None) -> Watch:
-        watch = Watch(profile, self._sensor, self._quiet)
+        watch = Watch(profile, self._sensor, self.quiet_minutes)
         if before is not None:
             watch.relieve(before)
         return watch
 
     def _judge(self, minutes: Minutes) -> tuple[pd.DataFrame, list[Alarm]]:
         if self.watch is not None:
-            return self.watch.push(minutes)
+            table, alarms = self.watch.push(minutes)
+            return table, self.suppression.mark(alarms)
         series = self._measure(minutes)
         unknown = pd.Series(np.nan, index=series.values.index)
         return minutes_table(series, unknown, np.nan), []

@@ -10,7 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from entropy_ids.alarms import evidence
 from entropy_ids.alarms.sinks import AlarmFiles, minutes_schema, write_remarks
+from entropy_ids.alarms.suppression import Suppression
 from entropy_ids.collector import LogFile
 from entropy_ids.duty import Decided, Duty
 from entropy_ids.errors import ConfigError
@@ -20,6 +22,7 @@ from entropy_ids.profile.store import Profile
 from entropy_ids.reading import FileDone, Reading, minutes_of, streams_of
 from entropy_ids.types import Account, Alarm, BadRow, Quality
 
+REPORT = "report.html"
 _OURS = {
     "alarms.jsonl",
     "entropy_alarm.log",
@@ -27,6 +30,8 @@ _OURS = {
     "quarantine.jsonl",
     "minutes.parquet",
 }
+_KEPT = {"feedback.jsonl"}
+"""Of people, about incidents that another replay finds again by the same ids."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ def replay(
     reading: Reading,
     file_done: FileDone | None = None,
     decided: Decided | None = None,
+    suppression: Suppression | None = None,
+    evidence_rows: int = 0,
 ) -> Replayed:
     """Replay conn logs against a profile and write the alarm files.
 
@@ -76,6 +83,10 @@ def replay(
         A directory; files of an earlier replay are written anew.
     decided
         What a daemon decided meanwhile, to be done again at the same minutes.
+    suppression
+        Marks alarms that are expected; by default none.
+    evidence_rows
+        Rows of each log to keep for an incident in ``evidence/ID.json``; 0 for none.
 
     Raises
     ------
@@ -84,7 +95,9 @@ def replay(
     """
     decided = decided or Decided(profile)
     measure = Watch(profile, sensor, quiet_minutes).measure
-    duty = Duty(sensor, measure, decided.first, quiet_minutes, decided.changes)
+    duty = Duty(
+        sensor, measure, decided.first, quiet_minutes, decided.changes, suppression
+    )
     networks = profile.manifest["settings"]["site.local_networks"]
     assembler = Assembler(streams_of(logs), tuple(networks), lifts=decided.lifts)
     _prepare(out)
@@ -103,7 +116,7 @@ def replay(
         files.close()
         table.close()
         write_remarks(out, sensor, assembler.quality, assembler.bad)
-    return Replayed(
+    replayed = Replayed(
         alarms,
         assembler.account,
         assembler.quality,
@@ -111,6 +124,9 @@ def replay(
         table.rows,
         table.scored,
     )
+    if evidence_rows > 0:
+        evidence.write(out, replayed.incidents, logs, evidence_rows)
+    return replayed
 
 
 def _prepare(out: Path) -> None:
@@ -118,7 +134,11 @@ def _prepare(out: Path) -> None:
     others: list[str] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
-        others = sorted({path.name for path in out.iterdir()} - _OURS)
+        known = _OURS | _KEPT | {evidence.EVIDENCE, REPORT}
+        others = sorted({path.name for path in out.iterdir()} - known)
+        if not others:
+            evidence.clear(out)
+            (out / REPORT).unlink(missing_ok=True)
         for name in () if others else sorted(_OURS):
             (out / name).write_bytes(b"")
     except OSError as err:

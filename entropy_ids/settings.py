@@ -55,6 +55,13 @@ def _is_address(text: str) -> bool:
     return found is not None and int(found[2]) < 1 << 16
 
 
+def _is_collector(text: str) -> bool:
+    kind, found, rest = text.partition("://")
+    if kind == "unix":
+        return rest.startswith("/") and "\0" not in rest
+    return bool(found) and kind in ("udp", "tcp") and _is_address(rest)
+
+
 _SCHEDULE = (
     lambda text: text == "" or _is_schedule(text),
     "five cron fields, the last with names of days, such as '0 3 * * sun', or nothing",
@@ -63,6 +70,11 @@ _ADDRESS = (
     lambda text: text == "" or _is_address(text),
     "an address such as 127.0.0.1:9474 or [::1]:9474, or nothing",
 )
+_COLLECTOR = (
+    lambda text: text == "" or _is_collector(text),
+    "udp://host:port, tcp://host:port, unix:///path, or nothing",
+)
+_FILE = (lambda text: "\0" not in text, "a file, or nothing")
 _DIRECTORY = (lambda text: text != "" and "\0" not in text, "a directory")
 _ALPHAS = (
     lambda value: len(value) > 0 and all(-20 <= order <= 20 for order in value),
@@ -286,6 +298,33 @@ SETTINGS: tuple[Setting, ...] = (
         "days",
         "log-clock days of the daemon's files; 0 keeps all",
         allowed=_between(0, 36_500),
+    ),
+    Setting(
+        "alarms.evidence_rows", 50, "rows", "in evidence/ID.json, per log; 0: none"
+    ),
+    Setting(
+        "alarms.suppress",
+        "",
+        "file",
+        "rules (TOML) for what is expected: such alarms are written with the rule's "
+        "name; nothing for no rules",
+        allowed=_FILE,
+    ),
+    Setting(
+        "alarms.syslog",
+        "",
+        "address",
+        "where alarms go besides: udp://host:514, tcp://host:514 or unix:///dev/log; "
+        "nothing for nowhere",
+        allowed=_COLLECTOR,
+    ),
+    Setting(
+        "alarms.syslog_payload",
+        "plain",
+        "",
+        "the message behind the RFC 5424 header: plain is the summary, json a line of "
+        "alarms.jsonl (lists cut to fit 8 KiB), notice the fields of notice.log",
+        allowed=_one_of("plain", "json", "ecs", "cef", "notice"),
     ),
     Setting(
         "daemon.poll_s",

@@ -112,9 +112,11 @@ def test_replay_writes_all_its_files_and_accounts_for_all_rows(
     assert written == {
         "alarms.jsonl",
         "entropy_alarm.log",
+        "evidence",
         "minutes.parquet",
         "quality.jsonl",
         "quarantine.jsonl",
+        "report.html",
     }
     assert "rows read 1800 = counted 1800 + quarantined 0" in capsys.readouterr().out
 

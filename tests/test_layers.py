@@ -14,7 +14,16 @@ import entropy_ids
 PACKAGE = Path(entropy_ids.__file__).parent
 STAGES = ("collector", "features", "detectors", "profile", "alarms")
 COMMON = {"types", "errors", "calendar", "settings", "config"}
-DRIVING = {"pipeline", "replay", "daemon", "evaluate", "cli", "reading", "show"}
+DRIVING = {
+    "pipeline",
+    "replay",
+    "daemon",
+    "evaluate",
+    "cli",
+    "reading",
+    "report",
+    "show",
+}
 DRIVERS = {"replay", "daemon", "evaluate"}
 MOST_LINES = 400
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -38,6 +38,8 @@ EAST = SensorStatus(
     incidents=3,
     incidents_open=1,
     alarms={"port-scan": 2, "dos": 1},
+    loss_percent=0.5,
+    problems=("a link leads nowhere",),
 )
 NEW = SensorStatus("new", "learning")
 STATUS = Status(
@@ -98,6 +100,8 @@ def get(server: Server, path: str) -> tuple[int, str]:
         ("behind_bytes", {}, 11),
         ("score", {}, 1.5),
         ("threshold", {}, 2.5),
+        ("problems", {}, 1),
+        ("packet_loss_percent", {}, 0.5),
     ],
 )
 def test_every_figure_of_a_sensor_is_exported(name, labels, wanted):

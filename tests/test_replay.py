@@ -191,7 +191,7 @@ def test_a_remark_about_the_data_is_written_with_the_sensor(profile, tmp_path):
 # ---------------------------------------------------------------- what is refused
 
 
-@pytest.mark.parametrize("other", ["notes.txt", "evidence/", ".hidden"])
+@pytest.mark.parametrize("other", ["notes.txt", "others/", ".hidden"])
 def test_a_directory_with_anything_else_in_it_is_left_as_it_is(
     logs, profile, tmp_path, other
 ):

@@ -14,7 +14,7 @@ from entropy_ids.calendar import Calendar
 from entropy_ids.config import Config
 from entropy_ids.errors import InputError
 from entropy_ids.features.catalog import Column
-from entropy_ids.profile.revise import bounds_of, diff, normal, retract
+from entropy_ids.profile.revise import bounds_of, diff, moved_share, normal, retract
 from entropy_ids.profile.store import Profile
 
 A, B = "orig_h.all.renyi.1", "flows.all.log2"
@@ -253,3 +253,30 @@ def test_what_retracting_moved_is_a_difference_of_bounds_alone(profile):
     found = diff(profile, retract(profile, [setter]))
     assert found.manifest == {}
     assert A in found.bounds["column"].tolist()
+
+
+# ----------------------------------------------------------------------- moved share
+
+
+def test_the_share_that_moved_is_of_bounds_off_by_more_than_their_span(profile):
+    one, moved = profile.bounds, profile.bounds.copy()
+    span = one["high"] - one["low"]
+    moved.loc[:23, "high"] += 1.01 * span
+    moved.loc[24:47, "low"] -= 0.99 * span
+    other = replace(profile, bounds=moved)
+    assert moved_share(profile, other) == pytest.approx(24 / len(one))
+
+
+def test_a_profile_has_not_moved_from_itself(profile):
+    assert moved_share(profile, profile) == 0
+
+
+def test_bounds_that_only_one_of_them_knows_do_not_thin_out_what_moved(profile):
+    moved = profile.bounds.assign(high=profile.bounds["high"] + 100)
+    moved.loc[moved["column"] == B, ["low", "high"]] = np.nan
+    assert moved_share(profile, replace(profile, bounds=moved)) == 1
+
+
+def test_of_profiles_with_nothing_in_common_everything_has_moved():
+    one, other = (learned(minutes().drop(columns=name)) for name in (A, B))
+    assert moved_share(one, other) == 1

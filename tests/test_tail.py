@@ -350,11 +350,11 @@ def test_reading_begins_at_the_oldest_file_in_the_log_directory(desk):
     assert desk.poll() == uids(60, 70, 80)
 
 
-def test_reading_may_begin_in_the_archive(desk):
+def test_reading_may_begin_with_the_file_that_was_written_at_a_time(desk):
     for hour in (4, 5, 6):
         write(desk.archived(hour), tsv(rows(10 * hour)))
     desk.add(tsv(rows(70)))
-    desk.start(archive_from_us=conn(50)["ts"] * 10**6)
+    desk.start(archive_from_us=int(conn(55)["ts"]) * 10**6)
     assert desk.poll() == uids(50, 60, 70)
 
 

@@ -47,8 +47,8 @@ class Follower:
     now
         Gives the time in seconds since 1970; only waiting depends on it.
     archive_from_us
-        Without a cursor: begin at the first generation, archived ones included, that
-        is not older (`Cursor.around_us`).
+        Without a cursor: begin with the generation, archived ones included, that was
+        written at this time, microseconds since 1970.
 
     Attributes
     ----------
@@ -90,6 +90,11 @@ class Follower:
     def lag_bytes(self) -> int:
         """Bytes of the present file that were not read at the last poll."""
         return self._log.unread if self._log else 0
+
+    @property
+    def problems(self) -> dict[Path, str]:
+        """What keeps paths from being read now."""
+        return dict(self._problems)
 
     def close(self) -> None:
         """Let the file go that is being read; the cursor stays."""
@@ -263,8 +268,8 @@ class Follower:
         """Put the cursor before the next generation; False while there is none."""
         old = self.cursor
         done = dict(old.finished) if old else {}
-        first_us = min(done.values()) if done else self._archive_from_us
         found = [one for one in self._generations() if one.key not in done]
+        first_us = min(done.values()) if done else self._first_us(found)
         if any(self._may_become(one) for one in found):
             return False
         later = [
@@ -278,8 +283,18 @@ class Follower:
         self._begin(min(later, key=lambda one: one.order))
         return True
 
+    def _first_us(self, found: list[Generation]) -> int | None:
+        """Tell from where on generations are wanted; None is everywhere."""
+        wanted = self._archive_from_us
+        if wanted is None:
+            return None
+        begun = [one.around_us for one in found if one.identity]
+        return max((begin for begin in begun if begin <= wanted), default=wanted)
+
     def _generations(self) -> list[Generation]:
-        since_ns = self.cursor.since_ns if self.cursor else 0
+        since_ns = (self._archive_from_us or 0) * 1000
+        if self.cursor:
+            since_ns = self.cursor.since_ns
         archive = self.cursor is not None or self._archive_from_us is not None
         return self._shelf.generations(since_ns, archive=archive)
 

@@ -44,6 +44,10 @@ class Read(Generic[T]):
     remark: str | None = None
 
 
+class NoWholeCopy(StateError):
+    """There are copies, and all are damaged."""
+
+
 class _Damaged(Exception):
     """What one copy was expected to be, and what it is."""
 
@@ -84,8 +88,10 @@ def read(path: Path, kind: type[T]) -> Read[T] | None:
 
     Raises
     ------
+    NoWholeCopy
+        When there are copies, and all are damaged.
     StateError
-        When no copy is whole, or a newer version wrote it.
+        When a newer version wrote it.
     """
     fresh, previous = _beside(path)
     problems: dict[Path, str] = {}
@@ -99,9 +105,10 @@ def read(path: Path, kind: type[T]) -> Read[T] | None:
         else:
             problem = problems.get(path, f"{path}: expected a checkpoint, found none")
             remark = f"{problem}; {copy.name} was taken instead"
-            return Read(document, None if copy == path else remark)
+            stopped = copy == fresh and path not in problems  # between two renamings
+            return Read(document, None if copy == path or stopped else remark)
     if problems.keys() - {fresh}:  # a first copy that was never ended is none
-        raise StateError(
+        raise NoWholeCopy(
             f"{'; '.join(problems.values())}; no copy is whole: move them away to "
             "begin anew"
         )

@@ -122,6 +122,18 @@ FIGURES = (
         "Score above which a minute is an alarm.",
         _one(lambda s: s.threshold),
     ),
+    Figure(
+        "problems",
+        GaugeMetricFamily,
+        "Problems that status tells of.",
+        _one(lambda s: len(s.problems)),
+    ),
+    Figure(
+        "packet_loss_percent",
+        GaugeMetricFamily,
+        "Of what was acknowledged, the share that Zeek missed.",
+        _one(lambda s: s.loss_percent),
+    ),
 )
 
 

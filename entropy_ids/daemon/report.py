@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
 from entropy_ids.daemon import store
@@ -49,6 +47,7 @@ def sensor_status(
         candidates=tuple(n for n in names if not profile or n != profile.hash),
         maturity=_maturity(sensor, profile),
         streams=tuple(_streams(sensor)),
+        loss_percent=sensor.losses.percent,
         problems=tuple(_problems(sensor, problem)),
     )
 
@@ -100,10 +99,11 @@ def _problems(sensor: Sensor, problem: str | None) -> list[str]:
     """Name what an operator should look at."""
     found = [problem] if problem else []
     found += [
-        f"{directory}: expected a readable log directory, found none"
-        for directory in sensor.sensor.log_dirs
-        if not Path(directory).is_dir()
+        f"{path}: expected to read it, found: {what}"
+        for follower in sensor.followers.values()
+        for path, what in follower.problems.items()
     ]
+    found += [sensor.unread] if sensor.unread else []
     waited = sensor.assembler.waited
     found += [
         f"stream {name} is waited for no more"

@@ -11,17 +11,19 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from entropy_ids import __version__
+from entropy_ids.alarms import evidence
 from entropy_ids.alarms import journal as journals
 from entropy_ids.alarms.journal import Journal
-from entropy_ids.alarms.outputs import heartbeat, retire
+from entropy_ids.alarms.outputs import DAY_S, heartbeat, retire
 from entropy_ids.config import Config, SensorConfig
 from entropy_ids.daemon import status as statuses
 from entropy_ids.daemon import store, systemd
@@ -30,9 +32,8 @@ from entropy_ids.daemon.metrics import serve
 from entropy_ids.daemon.report import sensor_status
 from entropy_ids.daemon.sensor import Sensor
 from entropy_ids.daemon.status import SensorStatus, Status, moment
-from entropy_ids.daemon.training import Trainer
-from entropy_ids.decisions import CONFIG, Decisions
-from entropy_ids.duty import Change
+from entropy_ids.daemon.training import Stopped, Trainer
+from entropy_ids.decisions import Decisions
 from entropy_ids.errors import ConfigError, EntropyIdsError
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,14 @@ WORK_S = 5.0
 """A poll that finds more and more to read ends after this long, to show progress."""
 RETRY_S = 10.0
 """A sensor whose disk was full is tried again this often."""
+EVIDENCE_S = 5.0
+"""Incidents that said something are joined to other logs this often, on a thread of its
+own: alarms never wait for it."""
+WAKE_S = 0.1
+"""A signal is answered within this."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FIXED = ("state.dir", "daemon.poll_s", "daemon.listen", "daemon.retrain")
+"""What is only read at a start."""
 UTC = "UTC"
 
 
@@ -53,6 +62,7 @@ def run(config: Config) -> None:
         Before anything is read or written.
     """
     systemd.log_to_stderr()
+    store.check(config)
     with exclusive(store.state(config)), ExitStack() as stack:
         daemon = Daemon(config)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,6 +74,15 @@ def run(config: Config) -> None:
         daemon.run()
 
 
+@dataclass(frozen=True)
+class Blocked:
+    """Why a sensor cannot go on, and when (monotonic) it is tried again."""
+
+    kind: str
+    problem: str
+    retry_s: float
+
+
 class Daemon:
     """Sensors, what is to be done with them on which clock, and how they are.
 
@@ -73,6 +92,13 @@ class Daemon:
         Set by signals.
     status
         How it is, made anew after each poll.
+    sensors, blocked
+        By their names. A blocked one is not to be touched, since what it could not
+        write is behind it: it is begun again at its checkpoint.
+    problems
+        Sentences for the operator, by what they are about.
+    broken
+        The error of a disk that may have lost what was written; the daemon ends.
     """
 
     def __init__(self, config: Config, now: Callable[[], float] = time.time) -> None:
@@ -82,20 +108,23 @@ class Daemon:
         self.journal = Journal(self._path)
         self.problems: dict[str, str] = {}
         self.broken: OSError | None = None
-        self.sensors: dict[str, Sensor] = {}
-        self._retry_s: dict[str, float] = {}
+        self.blocked: dict[str, Blocked] = {}
         self._started, self._took_s, self._ready = now(), 0.0, False
         self._rows: dict[str, tuple[float, int, float]] = {}
-        for sensor in config.sensors:
-            self.sensors[sensor.name] = self._open(sensor)
+        self.sensors = {one.name: self._open(one, config) for one in config.sensors}
         self.trainer = Trainer(config, self.stop.is_set, now)
         self.status = self._status()
 
     def run(self) -> None:
         """Poll until `stop` is set; then write checkpoints, and return."""
+        for name, sensor in self.sensors.items():
+            by = sensor.duty.profile.hash if sensor.duty.profile else "no profile yet"
+            where = ", ".join(map(str, sensor.sensor.log_dirs))
+            log.info("%s: watching %s by %s", name, where, by)
         scheduler = BackgroundScheduler(
             executors={
                 "default": ThreadPoolExecutor(1),
+                "evidence": ThreadPoolExecutor(1),
                 "training": ThreadPoolExecutor(1),
             },
             job_defaults={
@@ -109,6 +138,9 @@ class Daemon:
         scheduler.add_job(self.poll, "interval", seconds=poll_s)
         scheduler.add_job(self.beat, "cron", second=0)
         scheduler.add_job(self.tidy, "cron", minute=7)
+        scheduler.add_job(
+            self.join_evidence, "interval", seconds=EVIDENCE_S, executor="evidence"
+        )
         if self.config["daemon.retrain"]:
             trigger = CronTrigger.from_crontab(
                 self.config["daemon.retrain"], self.config["site.timezone"]
@@ -116,20 +148,18 @@ class Daemon:
             scheduler.add_job(self._train_all, trigger, executor="training")
         scheduler.add_job(self._train_due, "cron", minute="*/20", executor="training")
         scheduler.start()
-        self.stop.wait()
+        while not self.stop.is_set():  # no lock is held that a signal's handler wants
+            time.sleep(WAKE_S)
         systemd.notify("STOPPING=1")
         scheduler.shutdown(wait=True)
+        if self.broken is None:
+            self.close()
         if self.broken is not None:
             raise self.broken
-        self.close()
 
     def close(self) -> None:
         """Write the last checkpoints and the status."""
-        for name, sensor in self.sensors.items():
-            try:
-                sensor.save()
-            except OSError as err:
-                log.error("%s: no checkpoint: %s", name, err)
+        self._save()
         self._tell()
 
     def poll(self) -> None:
@@ -142,18 +172,21 @@ class Daemon:
             self._work(sensor, begun + WORK_S)
         self._took_s = time.monotonic() - begun
         self._tell()
-        state = f"STATUS={self.status.sensors[0].state if self.sensors else 'idle'}"
-        systemd.notify(*([] if self._ready else ["READY=1"]), "WATCHDOG=1", state)
+        if self.stop.is_set():
+            return
+        state = ", ".join(f"{one.name} {one.state}" for one in self.status.sensors)
+        ready = [] if self._ready else ["READY=1"]
+        systemd.notify(*ready, "WATCHDOG=1", f"STATUS={state}")
         self._ready = True
 
     def beat(self) -> None:
-        """Write every sensor's heartbeat, and take what was asked for."""
+        """Write every sensor's heartbeat, and do what is done once a minute."""
         for name, sensor in self.sensors.items():
-            clock = sensor.tally.last_minute
+            clock = sensor.tally.last_minute or None
             told = {
                 "sensor": name,
                 "time": f"{moment(self._now()):%Y-%m-%dT%H:%M:%SZ}",
-                "log_clock": f"{moment(clock):%Y-%m-%dT%H:%M:%SZ}",
+                "log_clock": f"{moment(clock):%Y-%m-%dT%H:%M:%SZ}" if clock else None,
                 "log_clock_s": clock,
                 "minutes": sensor.tally.minutes,
                 "version": __version__,
@@ -162,7 +195,10 @@ class Daemon:
                 heartbeat(sensor.alarms, told)
             except OSError as err:
                 log.error("%s: no heartbeat: %s", name, err)
-            self._answer(name)
+            if name not in self.blocked:
+                with self._guarded(name):
+                    sensor.notice_losses()
+                    self._answer(name)
 
     def tidy(self) -> None:
         """Remove files of ours that are older than the settings keep them."""
@@ -172,35 +208,68 @@ class Daemon:
                 names = retire(sensor.alarms, self.config["alarms.keep_days"], day)
                 if names:
                     self.journal.append("retire", sensor=name, files=names)
-            except OSError as err:
+                if days := self.config["alarms.keep_days"]:
+                    evidence.clear(sensor.alarms, self._now() - days * DAY_S)
+            except (OSError, EntropyIdsError) as err:
                 log.error("%s: old files stay: %s", name, err)
 
-    def _open(self, sensor: SensorConfig) -> Sensor:
+    def join_evidence(self) -> None:
+        """Write what other logs say of incidents that said something new."""
+        most_rows = self.config["alarms.evidence_rows"]
+        for name, sensor in list(self.sensors.items()):
+            alarms = sensor.told()
+            if not alarms or most_rows < 1:
+                continue
+            where = sensor.sensor.log_dirs, sensor.sensor.archive_dir
+            try:
+                evidence.write_live(sensor.alarms, alarms, *where, most_rows)
+            except (OSError, EntropyIdsError) as err:
+                log.error("%s: no evidence: %s", name, err)
+
+    def _open(self, sensor: SensorConfig, config: Config) -> Sensor:
         rows = journals.read(self._path) if self._path.exists() else []
         decisions = Decisions.of(rows, sensor.name)
-        return Sensor(sensor, self.config, self.journal, decisions, self._now)
+        return Sensor(sensor, config, self.journal, decisions, self._now)
 
     def _work(self, sensor: SensorConfig, until_s: float) -> None:
-        """Poll a sensor; one whose disk fails is begun again at its checkpoint."""
+        """Poll a sensor; one that was blocked is begun again at its checkpoint."""
         name = sensor.name
-        if name in self.problems and self._now() < self._retry_s.get(name, 0.0):
+        blocked = self.blocked.get(name)
+        if blocked and time.monotonic() < blocked.retry_s:
             return
-        try:
-            if name in self.problems:
-                self.sensors[name] = self._open(sensor)
+        with self._guarded(name):
+            if blocked:
+                self.sensors[name] = self._open(sensor, self.config)
             watched = self.sensors[name]
-            while watched.poll(self.stop.is_set) and time.monotonic() < until_s:
+            while watched.poll(self.stop.is_set) and not self.stop.is_set():
+                if time.monotonic() >= until_s:
+                    break
                 systemd.notify("WATCHDOG=1")
-            if name in self.problems:
-                problem = self.problems.pop(name)
-                watched.remark_on_disk(problem)
-        except (OSError, EntropyIdsError) as err:
-            if isinstance(err, OSError) and err.errno == errno.EIO:
+            if blocked:
+                watched.remark_unblocked(blocked.kind, blocked.problem)
+                del self.blocked[name]
+
+    @contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """Block a sensor when something fails, so that the others go on."""
+        try:
+            yield
+        except Exception as err:
+            known = isinstance(err, OSError | EntropyIdsError)
+            code = err.errno if isinstance(err, OSError) else None
+            if isinstance(err, OSError) and code == errno.EIO:
                 self.broken = err  # what was not synced may be gone: begin anew
                 self.stop.set()
-            self.problems[name] = f"{err}; tried again every {RETRY_S:.0f} s"
-            self._retry_s[name] = self._now() + RETRY_S
-            log.error("%s: blocked: %s", name, err)
+            kind = "disk-full" if code in FULL else "blocked"
+            problem = f"{err if known else repr(err)}; tried again each {RETRY_S:.0f} s"
+            self.blocked[name] = Blocked(kind, problem, time.monotonic() + RETRY_S)
+            log.error("%s: blocked: %s", name, err, exc_info=not known)
+
+    def _save(self) -> None:
+        for name, sensor in self.sensors.items():
+            if name not in self.blocked:
+                with self._guarded(name):
+                    sensor.save()
 
     def _answer(self, name: str) -> None:
         """Do what a person, or a training that may, has asked for."""
@@ -213,24 +282,30 @@ class Daemon:
         except EntropyIdsError as err:
             log.error("%s: profile use: %s", name, err)
             self.journal.append("refused", sensor=name, hash=asked, detail=str(err))
-        store.answered(self.config, name)
+        store.answered(self.config, name, asked)
 
     def _train_all(self) -> None:
-        for sensor in self.config.sensors:
-            self._train(sensor, "by the calendar")
+        for watched in list(self.sensors.values()):
+            self._train(watched.sensor, "by the calendar")
 
     def _train_due(self) -> None:
         """Train what has no profile yet, or has drifted."""
-        for sensor in self.config.sensors:
-            why = self.trainer.due(self.sensors[sensor.name])
+        for watched in list(self.sensors.values()):
+            why = self.trainer.due(watched)
             if why:
-                self._train(sensor, why)
+                self._train(watched.sensor, why)
 
     def _train(self, sensor: SensorConfig, why: str) -> None:
-        current = self.sensors[sensor.name].duty.profile
+        watched = self.sensors.get(sensor.name)
+        if watched is None:  # it went with another configuration
+            return
+        current = watched.duty.profile
         self.journal.append("train", sensor=sensor.name, why=why)
         try:
             found = self.trainer.train(sensor, current)
+        except Stopped as err:
+            log.info("%s: training: %s", sensor.name, err)
+            return
         except (OSError, EntropyIdsError) as err:
             log.error("%s: training: %s", sensor.name, err)
             self.journal.append("untrained", sensor=sensor.name, detail=str(err))
@@ -243,26 +318,34 @@ class Daemon:
     def _reload(self) -> None:
         """Take a new configuration, if it is a good one."""
         try:
-            fresh = self.config.reload()
-            if not fresh.sensors or fresh["state.dir"] != self.config["state.dir"]:
-                raise ConfigError("expected sensors, and the same state.dir as now")
-        except EntropyIdsError as err:
+            fresh = self._fresh()
+            self._save()
+            sensors = {one.name: self._open(one, fresh) for one in fresh.sensors}
+        except (OSError, EntropyIdsError) as err:
             log.error("SIGHUP: the configuration stays as it was: %s", err)
-            self.problems.setdefault("configuration", str(err))
+            self.problems["configuration"] = f"it stays as it was: {err}"
+            for sensor in self.config.sensors:  # new ones may have written beside them
+                with self._guarded(sensor.name):
+                    self.sensors[sensor.name] = self._open(sensor, self.config)
             return
         self.problems.pop("configuration", None)
-        for name, sensor in self.sensors.items():
-            sensor.save()
-            self._journal_config(name, sensor, fresh)
         self.config = self.trainer.config = fresh
-        self.sensors = {one.name: self._open(one) for one in fresh.sensors}
+        self.sensors, self.blocked = sensors, {}
         log.info("SIGHUP: the configuration was read again")
 
-    def _journal_config(self, name: str, sensor: Sensor, fresh: Config) -> None:
-        quiet = fresh["incidents.quiet_minutes"]
-        minute = sensor.assembler.next_open or 0
-        self.journal.append(CONFIG, sensor=name, minute=minute, quiet_minutes=quiet)
-        sensor.duty.change(Change(minute, quiet_minutes=quiet))
+    def _fresh(self) -> Config:
+        """Read the configuration anew, and see whether it can be had without a stop."""
+        fresh = self.config.reload()
+        if not fresh.sensors:
+            raise ConfigError(f"{fresh.file}: expected a [[sensor]], found none")
+        for key in FIXED:
+            if fresh[key] != self.config[key]:
+                raise ConfigError(
+                    f"{key}: expected {self.config[key]!r} as at the start, found "
+                    f"{fresh[key]!r}; start the daemon anew to change it"
+                )
+        store.check(fresh)
+        return fresh
 
     def _tell(self) -> None:
         self.status = self._status()
@@ -287,9 +370,7 @@ class Daemon:
             poll_took_s=self._took_s,
             checkpoint_age_s=now - min(saved) if saved else None,
             sensors=sensors,
-            problems=tuple(
-                text for name, text in self.problems.items() if name not in self.sensors
-            ),
+            problems=tuple(f"{what}: {text}" for what, text in self.problems.items()),
         )
 
     def _of(self, name: str, sensor: Sensor, now: float) -> SensorStatus:
@@ -297,7 +378,8 @@ class Daemon:
         rows = sensor.assembler.account.rows
         since, before, rate = self._rows.get(name, (now, rows, 0.0))
         if now - since >= 10:
-            rate = (rows - before) / (now - since)
+            rate = max(0.0, rows - before) / (now - since)
             since, before = now, rows
         self._rows[name] = (since, before, rate)
-        return sensor_status(sensor, now, rate, self.problems.get(name))
+        blocked = self.blocked.get(name)
+        return sensor_status(sensor, now, rate, blocked.problem if blocked else None)

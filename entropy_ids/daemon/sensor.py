@@ -9,73 +9,45 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
 
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.alarms.journal import Journal
 from entropy_ids.alarms.outputs import Outputs, OutputsState
-from entropy_ids.alarms.sinks import sanitize
 from entropy_ids.collector.parse import Parsed
 from entropy_ids.collector.tail import Cursor, Follower
 from entropy_ids.config import Config, SensorConfig
-from entropy_ids.daemon import checkpoint, store
-from entropy_ids.decisions import DROP, PROFILE, RETURN, START, Decisions
-from entropy_ids.duty import Change, Duty, Judged
-from entropy_ids.errors import StateError
+from entropy_ids.daemon import checkpoint, loggers, store
+from entropy_ids.daemon.losses import Losses
+from entropy_ids.daemon.tally import Tally
+from entropy_ids.decisions import CONFIG, DROP, PROFILE, RETURN, START, Decisions
+from entropy_ids.duty import Change, Duty
 from entropy_ids.features import assembler as streams
 from entropy_ids.features.assembler import FAR, Assembler
 from entropy_ids.pipeline import WatchState
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of
-from entropy_ids.types import DAY_MINUTES, MINUTE_S, Minutes, Quality
+from entropy_ids.types import MINUTE_S, Alarm, Minutes, Quality
 
 log = logging.getLogger(__name__)
 
 BLOCK_BYTES = 8 << 20
 """Read at once: some 55,000 rows, half a second of work."""
-CHECKPOINT_S = 2.0
-"""While catching up, minutes close by the hundred; a checkpoint follows this often."""
+CHECKPOINT_S = 20.0
+"""So much is read again after a kill. A checkpoint holds the rows of the open minute:
+at 1,000 rows/s it costs 30 ms and some 2 MB, 150 GB a day if one came each second."""
 QUARANTINE_SHARE, QUARANTINE_ROWS = 0.01, 10
 """A day with a larger share, and more rows, that were not counted is remarked upon."""
 
 
-@dataclass
-class Tally:
-    """Counts since the state was begun, for status and metrics."""
-
-    minutes: int = 0
-    scored: int = 0
-    incidents: int = 0
-    alarms: dict[str, int] = field(default_factory=dict)
-    open: int = 0
-    last_alarm: str = ""
-    last_minute: int = 0
-    score: float | None = None
-    recent: list[float] = field(default_factory=list)  # scores of about a day
-    remarked_day: int = 0
-
-    def take(self, judged: Judged) -> None:
-        """Count judged minutes."""
-        scores = judged.table["score"].dropna()
-        self.minutes += len(judged.table)
-        self.scored += len(scores)
-        self.last_minute = judged.last
-        self.recent = [*self.recent, *map(float, scores)][-DAY_MINUTES:]
-        self.score = float(scores.iloc[-1]) if len(scores) else self.score
-        for alarm in judged.alarms:
-            if alarm.state == "open":
-                self.incidents += 1
-                self.open += 1
-                known = self.alarms.get(alarm.class_name, 0)
-                self.alarms[alarm.class_name] = known + 1
-            elif alarm.state == "closed":
-                self.open -= 1
-            self.last_alarm = sanitize(alarm.summary)
-
-
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a sensor goes on from after a stop."""
+    """All that a sensor goes on from after a stop.
+
+    ``begin_us`` is where streams without a cursor begin, after a rebuild.
+    """
 
     sensor: str
     profile: str
@@ -85,6 +57,8 @@ class Checkpoint:
     watch: WatchState | None
     outputs: OutputsState
     tally: Tally
+    quiet_minutes: int
+    begin_us: int | None
 
 
 class Sensor:
@@ -100,6 +74,11 @@ class Sensor:
         What the journal holds of this sensor.
     now
         The wall clock.
+
+    Attributes
+    ----------
+    fresh
+        Alarms as they come, for `told`.
 
     Raises
     ------
@@ -129,9 +108,8 @@ class Sensor:
             first = kept.profile
         profile = self._profile(first) if first else None
         measure = measure_of(config)
-        self.duty = Duty(
-            sensor.name, measure, profile, config["incidents.quiet_minutes"]
-        )
+        quiet = kept.quiet_minutes if kept else config["incidents.quiet_minutes"]
+        self.duty = Duty(sensor.name, measure, profile, quiet)
         networks = profile.manifest["settings"] if profile else config
         self.assembler = Assembler(
             tuple(sensor.streams),
@@ -147,15 +125,18 @@ class Sensor:
         since = self.assembler.next_open or 0
         for change in decisions.decided(self._profile, since).changes:
             self.duty.change(change)
+            quiet = change.quiet_minutes or quiet
         self.outputs = Outputs(
             self.alarms, sensor.name, columns, kept.outputs if kept else None
         )
+        suffixes = loggers.suffixes_of(sensor)
         self.followers = {
             name: Follower(
-                name,
+                suffixes[name],
                 log_dir,
                 sensor.archive_dir,
                 kept.cursors.get(name) if kept else None,
+                now,
                 archive_from_us=self._begin_us,
             )
             for name, log_dir in sensor.streams.items()
@@ -163,10 +144,18 @@ class Sensor:
         self.tally = kept.tally if kept else Tally()
         self._started = now()
         self._progress = dict.fromkeys(sensor.streams, self._started)
-        self._saved_s, self._unsaved = self._started, False
+        self._saved_s, self._unsaved, self._told = self._started, False, False
         self._silent = False
+        self.fresh: SimpleQueue[Alarm] = SimpleQueue()
+        self.losses = Losses(sensor.log_dirs)
+        self.unread = loggers.unread(sensor)
+        if self.unread:
+            self._remarks.append(Quality("logger-unread", 0, self.unread))
         for remark in self._remarks:
             self._remark(remark)
+        if kept is None and self._begin_us is not None:
+            self.save()  # a kill from here on must not begin at the end of the logs
+        self._settle_quiet(quiet)
         if kept and kept.configured != self.configured and self.configured:
             self.use(self.configured)
 
@@ -185,10 +174,11 @@ class Sensor:
             todo.discard(name)
             for part in self.followers[name].poll(BLOCK_BYTES):
                 self._take(name, part)
+            self._tell(self.followers[name].remarks)
         self._drop_who_stays_behind()
         self._notice_silence()
         more = any(follower.behind for follower in self.followers.values())
-        if self._unsaved and (not more or self._now() - self._saved_s >= CHECKPOINT_S):
+        if (self._told and not more) or (self._unsaved and self._is_long_ago()):
             self.save()
         return more
 
@@ -208,9 +198,19 @@ class Sensor:
             self.duty.watch.state() if self.duty.watch else None,
             self.outputs.state(),
             self.tally,
+            self.duty.quiet_minutes,
+            self._begin_us,
         )
         checkpoint.write(self.directory / "checkpoint", document)
-        self._saved_s, self._unsaved = self._now(), False
+        self._saved_s, self._unsaved, self._told = self._now(), False, False
+
+    def told(self) -> list[Alarm]:
+        """Give what incidents said last since the last call; for one other thread."""
+        newest: dict[str, Alarm] = {}
+        while not self.fresh.empty():
+            alarm = self.fresh.get()
+            newest[alarm.id] = alarm
+        return list(newest.values())
 
     def use(self, profile_hash: str) -> None:
         """Have another profile on duty from the first minute that is not closed.
@@ -227,14 +227,19 @@ class Sensor:
             PROFILE, sensor=self.sensor.name, minute=minute, hash=profile.hash
         )
         self.duty.change(Change(minute, profile))
+        self.tally.recent = []
         log.info(
             "%s: profile %s from %s on", self.sensor.name, profile.hash, iso(minute)
         )
 
-    def remark_on_disk(self, problem: str) -> None:
-        """Remark that writing was not possible for a while, and is again."""
-        self._remark(Quality("disk-full", 0, f"goes on; before: {problem}"))
+    def remark_unblocked(self, kind: str, problem: str) -> None:
+        """Remark that it could not go on for a while, and does again."""
+        self._remark(Quality(kind, 0, f"goes on; before: {problem}"))
         self.save()
+
+    def notice_losses(self) -> None:
+        """Remark on packets that Zeek missed; to be called about once a minute."""
+        self._tell(self.losses.look())
 
     @property
     def is_silent(self) -> bool:
@@ -256,35 +261,57 @@ class Sensor:
         path = self.directory / "checkpoint"
         try:
             found = checkpoint.read(path, Checkpoint)
-        except StateError as err:
-            self._begin_us = store.rebuild_from_us(self.alarms)
-            begin = iso((self._begin_us or 0) // 1_000_000)
-            detail = f"{err}; read again from {begin} on"
-            log.error("%s: %s", self.sensor.name, detail)
-            self.journal.append("rebuild", sensor=self.sensor.name, detail=str(err))
-            store.set_aside(path)
-            self._remarks.append(Quality("state-damaged", 0, detail))
+        except checkpoint.NoWholeCopy as err:
+            self._rebuild(path, str(err))
             return None
         if found is None:
             return None
+        self._begin_us = found.document.begin_us
         if found.remark:
             log.warning("%s: %s", self.sensor.name, found.remark)
             minute = found.document.tally.last_minute
             self._remarks.append(Quality("state-damaged", minute, found.remark))
         return found.document
 
+    def _rebuild(self, path: Path, problem: str) -> None:
+        self._begin_us = begin_us = store.rebuild_from_us(self.alarms)
+        begin = "the oldest log in log_dirs"
+        if begin_us is not None:
+            begin = iso(begin_us // 1_000_000)
+        detail = f"{problem}; read again from {begin} on"
+        log.error("%s: %s", self.sensor.name, detail)
+        self.journal.append("rebuild", sensor=self.sensor.name, detail=detail)
+        store.set_aside(path)
+        self._remarks.append(Quality("state-damaged", 0, detail))
+
+    def _settle_quiet(self, before: int) -> None:
+        """Have the setting count from the first minute that is not closed."""
+        quiet = self.config["incidents.quiet_minutes"]
+        if quiet != before:
+            minute = self.assembler.next_open or 0
+            name = self.sensor.name
+            self.journal.append(CONFIG, sensor=name, minute=minute, quiet_minutes=quiet)
+            self.duty.change(Change(minute, quiet_minutes=quiet))
+
+    def _is_long_ago(self) -> bool:
+        return self._now() - self._saved_s >= CHECKPOINT_S
+
     def _take(self, name: str, part: Parsed) -> None:
         self._come_back(name)
+        if not self.assembler.rows_of(name):
+            self._told = True  # without a first cursor archived files are not found
         self._judge(self.assembler.push(name, part.flows, part.bad))
         self._progress[name] = self._now()
         self._unsaved = True
         for row in self.assembler.bad:
             log.warning("%s: %s:%s: %s", row.reason, row.file, row.line, row.detail)
         self.assembler.bad.clear()
-        for remark in self.assembler.quality + self.followers[name].remarks:
-            self._remark(remark)
-        self.assembler.quality.clear()
-        self.followers[name].remarks.clear()
+        self._tell(self.assembler.quality)
+
+    def _tell(self, remarks: list[Quality]) -> None:
+        """Take remarks, and empty the list."""
+        while remarks:
+            self._remark(remarks.pop(0))
 
     def _judge(self, closed: list[Minutes]) -> None:
         for minutes in closed:
@@ -293,14 +320,18 @@ class Sensor:
                 self.tally.take(judged)
                 for alarm in judged.alarms:
                     log.warning("%s: %s", alarm.state, alarm.summary)
+                    self.fresh.put(alarm)
+                if self.duty.profile:
+                    self._tell(self.tally.immature(judged, self.duty.profile))
         if closed:
+            self._told = True
             self._notice_quarantine()
 
     def _remark(self, remark: Quality) -> None:
         minute = remark.minute or self.tally.last_minute
         self.outputs.remark(Quality(remark.kind, minute, remark.detail))
         log.warning("%s: %s: %s", self.sensor.name, remark.kind, remark.detail)
-        self._unsaved = True
+        self._unsaved = self._told = True
 
     def _drop_who_stays_behind(self) -> None:
         """Wait no longer for a stream that the others have been ahead of for long."""

@@ -86,6 +86,8 @@ class SensorStatus:
         Hashes of trained profiles that ``profile use`` can take.
     maturity
         In words, how much of the week the profile knows.
+    loss_percent
+        Of what was acknowledged, the share that Zeek missed (capture_loss.log).
     problems
         Sentences for the operator.
     """
@@ -110,6 +112,7 @@ class SensorStatus:
     candidates: tuple[str, ...] = ()
     maturity: str = ""
     streams: tuple[StreamStatus, ...] = ()
+    loss_percent: float | None = None
     problems: tuple[str, ...] = ()
 
 

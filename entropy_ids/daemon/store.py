@@ -6,9 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+from entropy_ids.alarms import journal as journals
 from entropy_ids.alarms.outputs import HEARTBEAT
 from entropy_ids.config import Config, SensorConfig
+from entropy_ids.decisions import Decisions
 from entropy_ids.errors import ConfigError, ProfileError
+from entropy_ids.pipeline import check_settings
 from entropy_ids.profile.store import Profile
 
 JOURNAL = "journal.jsonl"
@@ -75,6 +78,26 @@ def keep(config: Config, sensor: SensorConfig) -> str:
     return given.hash
 
 
+def check(config: Config) -> None:
+    """Refuse configured profiles that do not fit the settings; touches nothing.
+
+    Raises
+    ------
+    ProfileError
+        When one is damaged, or was trained with other settings than are given.
+    """
+    for sensor in config.sensors:
+        if sensor.profile is not None:
+            check_settings(Profile.read(sensor.profile), config)
+
+
+def on_duty(config: Config, sensor: str) -> str:
+    """Give the hash of the profile decided on last; empty while there is none."""
+    path = state(config) / JOURNAL
+    rows = journals.read(path) if path.exists() else []
+    return Decisions.of(rows, sensor).last
+
+
 def adopt(config: Config, sensor: str, fresh: Path) -> str:
     """Put a profile just trained beside the others; give its hash."""
     made = Profile.read(fresh)
@@ -82,6 +105,7 @@ def adopt(config: Config, sensor: str, fresh: Path) -> str:
     if target.exists():
         shutil.rmtree(fresh)
     else:
+        target.parent.mkdir(mode=0o750, exist_ok=True)
         fresh.rename(target)
     return made.hash
 
@@ -120,16 +144,21 @@ def asked(config: Config, sensor: str) -> str | None:
         return None
 
 
-def answered(config: Config, sensor: str) -> None:
-    """Take the request away: it was journalled, or refused."""
-    (directory(config, sensor) / _REQUEST).unlink(missing_ok=True)
+def answered(config: Config, sensor: str, profile_hash: str) -> None:
+    """Take a request away that was journalled, or refused; a newer one stays."""
+    if asked(config, sensor) == profile_hash:
+        (directory(config, sensor) / _REQUEST).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> None:
-    """Keep damaged copies for people, out of the way."""
+    """Keep damaged copies for people.
+
+    They stay in their places too, until a whole one is written there: a kill before
+    that must not look like a first start.
+    """
     for copy in (path, path.with_name(path.name + ".previous")):
         if copy.exists():
-            copy.replace(copy.with_name(copy.name + ".damaged"))
+            shutil.copyfile(copy, copy.with_name(copy.name + ".damaged"))
 
 
 def rebuild_from_us(alarms: Path) -> int | None:

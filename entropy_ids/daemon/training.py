@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -38,6 +40,9 @@ LEAST_FOUND = 0.8
 DRIFT_LEVEL, DRIFT_MINUTES = 0.8, DAY_MINUTES // 2
 """Drift: half of a day's scores lie above this quantile of the training's."""
 _DAY_S = DAY_MINUTES * MINUTE_S
+_SETTLED_S = 300
+"""A log that changed within so long may still be on its way to the archive, half of
+it packed: trainings by the calendar begin at the hours at which Zeek rotates."""
 _NET_BITS = 24
 _SERVERS = {
     "203.0.113.10": 250,
@@ -89,6 +94,8 @@ class Trainer:
     ----------
     stopped
         Tells that the daemon ends.
+    now
+        The wall clock.
     """
 
     def __init__(
@@ -98,11 +105,14 @@ class Trainer:
         self._tried_s: dict[str, float] = {}
 
     def due(self, sensor: Sensor) -> str | None:
-        """Say why a sensor is to be trained now, if it is; at most once a day."""
-        name = sensor.sensor.name
-        if self._now() - self._tried_s.get(name, 0.0) < _DAY_S:
+        """Say why a sensor is to be trained now, if it is.
+
+        That is at most once a day, and not while its last candidate waits for a person.
+        """
+        name, profile = sensor.sensor.name, sensor.duty.profile
+        lately = self._now() - self._tried_s.get(name, -math.inf) < _DAY_S
+        if lately or self._waits(name, profile):
             return None
-        profile = sensor.duty.profile
         why = self._ripe(sensor.sensor) if profile is None else drift(sensor, profile)
         if why:
             self._tried_s[name] = self._now()
@@ -115,23 +125,27 @@ class Trainer:
         ------
         InputError
             When there is nothing to train on, or training fails: what it said.
+        Stopped
+            When the daemon ends meanwhile.
         """
-        fresh = store.profiles(self.config, sensor.name) / ".fresh"
-        shutil.rmtree(fresh, ignore_errors=True)
         files = self._files(sensor)
         since = _end_of(files) - int(self.config["daemon.retrain_days"] * _DAY_S)
         where = [str(file.path) for file in files]
-        own = ["--sensor", sensor.name, "--workers", "1"]
-        self._command(
-            "train", *where, "--profile", str(fresh), *own, "--from", iso(since)
-        )
-        made = store.adopt(self.config, sensor.name, fresh)
-        return self._judged(sensor, made, current, files)
+        own = ["--sensor", sensor.name, "--from", iso(since), "--workers", "1"]
+        with _emptied(store.directory(self.config, sensor.name) / ".training") as work:
+            fresh = work / "profile"
+            self._command("train", *where, *own, "--profile", str(fresh))
+            made = store.adopt(self.config, sensor.name, fresh)
+            return self._judged(sensor, made, current, files, work)
+
+    def _waits(self, name: str, profile: Profile | None) -> bool:
+        """Tell that a person has not taken the newest candidate."""
+        newest = store.known(self.config, name)[-1:]
+        used = [] if profile is None else [profile.hash]
+        return self.config["daemon.takeover"] == "manual" and newest not in ([], used)
 
     def _ripe(self, sensor: SensorConfig) -> str | None:
-        """Say that there are days enough to learn from, and no candidate yet."""
-        if store.known(self.config, sensor.name):
-            return None
+        """Say that there are days enough to learn from."""
         try:
             files = self._files(sensor)
         except InputError:
@@ -139,7 +153,7 @@ class Trainer:
         days = (_end_of(files) - _start_of(files)) / _DAY_S
         if days < self.config["daemon.learn_days"]:
             return None
-        return f"there are {days:.0f} days of logs, and no profile yet"
+        return f"there are {days:.1f} days of logs, and no profile yet"
 
     def _judged(
         self,
@@ -147,16 +161,23 @@ class Trainer:
         made: str,
         current: Profile | None,
         files: Sequence[LogFile],
+        work: Path,
     ) -> Candidate:
         """Hold a candidate against the guards, when they may let it take over."""
         if current is not None and made == current.hash:
             return Candidate(made, 0.0, None, None, False, "the same as the one in use")
-        profile = store.profile(self.config, sensor.name, made)
+        profile_dir = store.profiles(self.config, sensor.name) / made
+        profile = Profile.read(profile_dir)
         moved = None if current is None else moved_share(current, profile)
         if self.config["daemon.takeover"] != "guarded":
             wait = f"waits for: entropy-ids profile use {made}"
             return Candidate(made, moved, None, None, False, wait)
-        found, injected = self._selftest(sensor, made, files)
+        try:
+            found, injected = self._selftest(profile_dir, files, work)
+        except Stopped:
+            raise
+        except InputError as err:
+            return Candidate(made, moved, None, None, False, f"self-test: {err}")
         problems = self._against(moved, found, injected)
         verdict = "; ".join(problems) or "takes over"
         return Candidate(made, moved, found, injected, not problems, verdict)
@@ -168,41 +189,33 @@ class Trainer:
                 f"expected at most {most:.0%} of the bounds to move by their span, "
                 f"found {moved:.0%}"
             )
-        if found < LEAST_FOUND * injected:
+        if not injected or found < LEAST_FOUND * injected:
             problems.append(
-                f"expected {LEAST_FOUND:.0%} of {injected} injected attacks to be "
-                f"found, found {found}"
+                f"expected {LEAST_FOUND:.0%} of the injected attacks to be found, "
+                f"found {found} of {injected}"
             )
         return problems
 
     def _selftest(
-        self, sensor: SensorConfig, made: str, files: Sequence[LogFile]
+        self, profile_dir: Path, files: Sequence[LogFile], work: Path
     ) -> tuple[int, int]:
         """Inject every class of attack into the last day; count what is found."""
         last = [file for file in files if _around(file) >= _end_of(files) - _DAY_S]
-        work = store.directory(self.config, sensor.name) / ".selftest"
-        shutil.rmtree(work, ignore_errors=True)
         over = [part for file in last for part in ("--over", str(file.path))]
-        profile = store.profiles(self.config, sensor.name) / made
-        try:
-            renames = _renames(self.config["site.local_networks"])
-            self._command("simulate", str(work / "logs"), *over, "--attacks", *renames)
-            self._command(
-                "evaluate",
-                str(work / "logs"),
-                *("--labels", str(work / "logs" / "labels.csv")),
-                *("--profile", str(profile), "--json", str(work / "found.json")),
-                "--no-rivals",
-            )
-            (told,) = json.loads((work / "found.json").read_text())["profiles"].values()
-            return int(told["all"]["found"]), int(told["all"]["attacks"])
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        renames = _renames(self.config["site.local_networks"])
+        logs, found = str(work / "logs"), work / "found.json"
+        self._command("simulate", logs, *over, "--attacks", *renames)
+        labels = ["--labels", str(work / "logs" / "labels.csv")]
+        asked = ["--json", str(found), "--no-rivals", "--workers", "1"]
+        self._command("evaluate", logs, *labels, "--profile", str(profile_dir), *asked)
+        (told,) = json.loads(found.read_text())["profiles"].values()
+        return int(told["all"]["found"]), int(told["all"]["attacks"])
 
     def _files(self, sensor: SensorConfig) -> list[LogFile]:
         """Give rotated logs that were written since the range began."""
         days = max(self.config["daemon.retrain_days"], self.config["daemon.learn_days"])
-        oldest_s = self._now() - (days + 1) * _DAY_S
+        first_s = self._now() - (days + 1) * _DAY_S
+        last_s = self._now() - _SETTLED_S
         folders = [
             *sensor.log_dirs,
             *([sensor.archive_dir] if sensor.archive_dir else []),
@@ -212,7 +225,7 @@ class Trainer:
             for folder in folders
             for path in Path(folder).rglob("conn*")
             if is_conn_name(path.name) and path.name != LIVE
-            if path.is_file() and path.stat().st_mtime >= oldest_s
+            if path.is_file() and first_s <= path.stat().st_mtime <= last_s
         }
         found = find_logs(sorted(paths)) if paths else []
         found = [file for file in found if file.around_us is not None]
@@ -224,29 +237,49 @@ class Trainer:
             )
         return found
 
-    def _command(self, *arguments: str) -> None:
+    def _command(self, name: str, *arguments: str) -> None:
         """Run a command of this program to its end, or until the daemon ends."""
-        order = [sys.executable, "-m", "entropy_ids", arguments[0]]
-        settings = (
-            self.config.arguments if arguments[0] in ("train", "evaluate") else ()
-        )
-        with subprocess.Popen(
-            [*order, *arguments[1:], *settings],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: os.nice(_NICE) and None,
-        ) as process:
-            while process.poll() is None:
-                if self._stopped():
-                    process.terminate()
-                time.sleep(_POLL_S)
-            said = process.stderr.read() if process.stderr else ""
+        order = [sys.executable, "-m", "entropy_ids", name, *arguments]
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen(
+                [*order, *self.config.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            ) as process,
+        ):
+            self._wait(process)
+            said.seek(0)
+            words = said.read().strip().splitlines()
         if self._stopped():
-            raise Stopped("expected time to train, found the daemon ending")
+            raise Stopped(f"expected time to {name}, found the daemon ending")
         if process.returncode:
-            raise InputError(f"{arguments[0]} ended with {process.returncode}: {said}")
+            raise InputError(
+                f"{name}: expected exit code 0, found {process.returncode}: "
+                f"{words[-1] if words else 'it said nothing'}"
+            )
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Let a process come to its end at a low priority; end it with the daemon."""
+        with suppress(OSError):  # it has ended, or its priority is lower yet
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        while process.poll() is None:
+            if self._stopped():
+                process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_POLL_S)
+
+
+@contextmanager
+def _emptied(directory: Path) -> Iterator[Path]:
+    """Give an empty directory, and remove it with all that is in it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o750)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def drift(sensor: Sensor, profile: Profile) -> str | None:
@@ -281,7 +314,7 @@ def use(config: Config, sensor: str | None, profile_hash: str) -> str:
     Raises
     ------
     ConfigError, ProfileError
-        When sensor or profile are not clear, or the profile is damaged.
+        When sensor or profile are not clear, or the daemon could not take the profile.
     """
     name = store.sensor_of(config, sensor).name
     known = store.known(config, name)
@@ -296,7 +329,9 @@ def use(config: Config, sensor: str | None, profile_hash: str) -> str:
             f"HASH: expected one of {', '.join(known) or '(no profile yet)'}, found "
             f"{profile_hash}; see: entropy-ids status"
         )
-    Profile.read(store.profiles(config, name) / found[0])
+    profile = store.profile(config, name, found[0])
+    before = store.on_duty(config, name)
+    store.check_fits(profile, store.profile(config, name, before) if before else None)
     store.ask(config, name, found[0])
     return found[0]
 

@@ -31,8 +31,8 @@ from entropy_ids.types import (
 
 MOST_BAD = 10_000
 """Bad rows that are kept with file and line; the account counts all."""
-COUNT_ROWS = 131_072
-"""So many rows of a stream may wait to be counted (some 30 MB). Counting costs some
+COUNT_ROWS = 65_536
+"""So many rows of a stream may wait to be counted (some 15 MB). Counting costs some
 10 ms and 1 us a row: at 1,000 rows/s it is done once a minute."""
 
 

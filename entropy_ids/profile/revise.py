@@ -119,9 +119,12 @@ def _flat(profile: Profile) -> dict[str, Any]:
 
 
 def moved_share(one: Profile, other: Profile) -> float:
-    """Give the share of bounds that lie off by more than their span in ``one``."""
-    both = _both(one, other)
-    return float((both["moved"] > 1).mean()) if len(both) else 0.0
+    """Give the share of bounds that lie off by more than their span in ``one``.
+
+    It is of the bounds that both know; of none, all have moved.
+    """
+    moved = _both(one, other)["moved"].dropna()
+    return float((moved > 1).mean()) if len(moved) else 1.0
 
 
 def _both(one: Profile, other: Profile) -> pd.DataFrame:
