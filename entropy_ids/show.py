@@ -52,6 +52,8 @@ def alarms(incidents: Sequence[Alarm]) -> Table | Text:
     for alarm in incidents:
         what = Text(f"{alarm.class_name}, {alarm.severity}\n")
         what.stylize(_COLOURS[alarm.severity])
+        if alarm.suppressed_by:
+            what.append(f"suppressed by {safe(alarm.suppressed_by)}\n", style="dim")
         table.add_row(
             iso(alarm.start)[:16].replace("T", " "),
             str((alarm.end - alarm.start) // 60),

@@ -27,6 +27,7 @@ from entropy_ids.alarms.outputs import DAY_S, heartbeat, retire
 from entropy_ids.config import Config, SensorConfig
 from entropy_ids.daemon import status as statuses
 from entropy_ids.daemon import store, systemd
+from entropy_ids.daemon.forwarding import Forwarding
 from entropy_ids.daemon.lock import exclusive
 from entropy_ids.daemon.metrics import serve
 from entropy_ids.daemon.report import sensor_status
@@ -71,6 +72,7 @@ def run(config: Config) -> None:
         if config["daemon.listen"]:
             server = serve(config["daemon.listen"], lambda: daemon.status)
             stack.callback(server.close)
+        stack.callback(daemon.forwarding.close)
         daemon.run()
 
 
@@ -111,6 +113,7 @@ class Daemon:
         self.blocked: dict[str, Blocked] = {}
         self._started, self._took_s, self._ready = now(), 0.0, False
         self._rows: dict[str, tuple[float, int, float]] = {}
+        self.forwarding = Forwarding()
         self.sensors = {one.name: self._open(one, config) for one in config.sensors}
         self.trainer = Trainer(config, self.stop.is_set, now)
         self.status = self._status()
@@ -147,6 +150,7 @@ class Daemon:
             )
             scheduler.add_job(self._train_all, trigger, executor="training")
         scheduler.add_job(self._train_due, "cron", minute="*/20", executor="training")
+        self._forward()
         scheduler.start()
         while not self.stop.is_set():  # no lock is held that a signal's handler wants
             time.sleep(WAKE_S)
@@ -331,7 +335,12 @@ class Daemon:
         self.problems.pop("configuration", None)
         self.config = self.trainer.config = fresh
         self.sensors, self.blocked = sensors, {}
+        self._forward()
         log.info("SIGHUP: the configuration was read again")
+
+    def _forward(self) -> None:
+        places = {n: (one.alarms, one.directory) for n, one in self.sensors.items()}
+        self.forwarding.begin(self.config, places)
 
     def _fresh(self) -> Config:
         """Read the configuration anew, and see whether it can be had without a stop."""
@@ -359,6 +368,7 @@ class Daemon:
         sensors = tuple(
             self._of(name, sensor, now) for name, sensor in self.sensors.items()
         )
+        told = self.problems | self.forwarding.problems
         saved = [sensor.saved_s for sensor in self.sensors.values()]
         return Status(
             version=__version__,
@@ -370,7 +380,7 @@ class Daemon:
             poll_took_s=self._took_s,
             checkpoint_age_s=now - min(saved) if saved else None,
             sensors=sensors,
-            problems=tuple(f"{what}: {text}" for what, text in self.problems.items()),
+            problems=tuple(f"{what}: {text}" for what, text in told.items()),
         )
 
     def _of(self, name: str, sensor: Sensor, now: float) -> SensorStatus:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from entropy_ids.alarms import rules
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.alarms.journal import Journal
 from entropy_ids.alarms.outputs import Outputs, OutputsState
 from entropy_ids.collector.parse import Parsed
 from entropy_ids.collector.tail import Cursor, Follower
 from entropy_ids.config import Config, SensorConfig
-from entropy_ids.daemon import checkpoint, loggers, store
+from entropy_ids.daemon import checkpoint, expected, loggers, store
 from entropy_ids.daemon.losses import Losses
 from entropy_ids.daemon.tally import Tally
 from entropy_ids.decisions import CONFIG, DROP, PROFILE, RETURN, START, Decisions
@@ -59,6 +60,7 @@ class Checkpoint:
     tally: Tally
     quiet_minutes: int
     begin_us: int | None
+    rules: expected.Told = expected.NONE
 
 
 class Sensor:
@@ -109,7 +111,8 @@ class Sensor:
         profile = self._profile(first) if first else None
         measure = measure_of(config)
         quiet = kept.quiet_minutes if kept else config["incidents.quiet_minutes"]
-        self.duty = Duty(sensor.name, measure, profile, quiet)
+        known = expected.of(kept.rules if kept else expected.NONE)
+        self.duty = Duty(sensor.name, measure, profile, quiet, suppression=known)
         networks = profile.manifest["settings"] if profile else config
         self.assembler = Assembler(
             tuple(sensor.streams),
@@ -126,6 +129,7 @@ class Sensor:
         for change in decisions.decided(self._profile, since).changes:
             self.duty.change(change)
             quiet = change.quiet_minutes or quiet
+            known = change.suppression or known
         self.outputs = Outputs(
             self.alarms, sensor.name, columns, kept.outputs if kept else None
         )
@@ -156,6 +160,9 @@ class Sensor:
         if kept is None and self._begin_us is not None:
             self.save()  # a kill from here on must not begin at the end of the logs
         self._settle_quiet(quiet)
+        now_known = rules.suppression(config, networks)
+        minute = self.assembler.next_open or 0
+        expected.settle(self.duty, journal, sensor.name, minute, known, now_known)
         if kept and kept.configured != self.configured and self.configured:
             self.use(self.configured)
 
@@ -200,6 +207,7 @@ class Sensor:
             self.tally,
             self.duty.quiet_minutes,
             self._begin_us,
+            expected.told(self.duty.suppression),
         )
         checkpoint.write(self.directory / "checkpoint", document)
         self._saved_s, self._unsaved, self._told = self._now(), False, False
@@ -319,7 +327,8 @@ class Sensor:
                 self.outputs.write(judged.minute, judged.alarms, judged.table)
                 self.tally.take(judged)
                 for alarm in judged.alarms:
-                    log.warning("%s: %s", alarm.state, alarm.summary)
+                    level = logging.INFO if alarm.suppressed_by else logging.WARNING
+                    log.log(level, "%s: %s", alarm.state, alarm.summary)
                     self.fresh.put(alarm)
                 if self.duty.profile:
                     self._tell(self.tally.immature(judged, self.duty.profile))

@@ -19,6 +19,8 @@ import polars as pl
 from entropy_ids.errors import InputError
 from entropy_ids.types import MINUTE_S
 
+NORMAL = "normal"
+"""The class of rows that say that nothing happened; they are read over."""
 LISTED = frozenset({"flash-crowd", "beacon", "c2_beacon", "backscatter"})
 """Benign, or too faint for a minute's entropies: listed, never counted."""
 _REQUIRED = ("start", "end", "class")
@@ -108,7 +110,9 @@ def _from_csv(path: Path) -> Iterator[Label]:
             )
         rows.fieldnames = found
         for row in rows:
-            yield _label(row, f"{path}:{rows.line_num}")
+            label = _label(row, f"{path}:{rows.line_num}")
+            if label.class_name != NORMAL:
+                yield label
 
 
 def _label(row: Mapping[str, str | None], where: str) -> Label:
