@@ -69,7 +69,7 @@ def test_a_manager_that_is_gone_costs_a_line_in_the_log(tmp_path, monkeypatch, c
     ("usec", "of", "seconds"),
     [
         ("120000000", None, 120.0),
-        ("500000", str(os.getpid()), 0.5),
+        pytest.param("500000", str(os.getpid()), 0.5, id="own process"),
         ("500000", "1", None),
         ("0", None, None),
         ("soon", None, None),
