@@ -80,8 +80,9 @@ class Minutes:
     tables
         Count tables by name (`entropy_ids.features.counting.TABLES`).
     rows
-        ``minute``, ``uid`` and the 5-tuple of connections, by stream and in file order:
-        of each stream and minute the first half million, to be named by.
+        ``minute`` and the columns that flow models may look at, by stream and in file
+        order: of each stream and minute the first 200,000, to be named by. Rows of
+        labelled data sets have ``label`` and ``detail`` besides.
     """
 
     index: pl.DataFrame

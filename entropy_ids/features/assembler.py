@@ -19,7 +19,7 @@ from entropy_ids.features.clock import LogClock, Stamped
 from entropy_ids.features.counting import TABLES, count, with_direction
 from entropy_ids.features.coverage import index_of, sizes_of
 from entropy_ids.features.stream import FAR as FAR
-from entropy_ids.features.stream import ROW_COLUMNS, Part, Stream, cut, first_rows
+from entropy_ids.features.stream import Part, Stream, cut, first_rows, kept
 from entropy_ids.types import (
     MINUTE_S,
     Account,
@@ -177,7 +177,7 @@ class Assembler:
         ``quality`` and ``bad`` are left out: they are the caller's to take.
         """
         for one in self._streams.values():
-            one.waiting = [pl.concat(one.waiting)] if one.waiting else []
+            one.waiting = [_joined(one.waiting)] if one.waiting else []
         return deepcopy(
             State(
                 self._streams,
@@ -242,8 +242,8 @@ class Assembler:
         self._collect(one.clock)
         closed += self._close(self._limit())
         if sum(frame.height for frame in one.waiting) > COUNT_ROWS:
-            frame = pl.concat(one.waiting)
-            one.fold(self._count(frame), frame.select(ROW_COLUMNS))
+            frame = _joined(one.waiting)
+            one.fold(self._count(frame), kept(frame))
             one.waiting = []
         return closed
 
@@ -310,7 +310,7 @@ class Assembler:
         index = self._index(whole.sizes.sort("minute"), limit)
         self.next_open = limit
         self._partial = [span for span in self._partial if span[1] > limit]
-        rows = pl.concat(frame for _, some in done for frame in some)
+        rows = _joined([frame for _, some in done for frame in some])
         return [Minutes(index, whole.tables, rows)]
 
     def _before(self, one: Stream, limit: int) -> tuple[list[Part], list[pl.DataFrame]]:
@@ -321,9 +321,9 @@ class Assembler:
         rows, one.kept = cut(one.kept, limit)
         fresh, one.waiting = cut(one.waiting, limit)
         if fresh:
-            frame = pl.concat(fresh)
+            frame = _joined(fresh)
             parts.append(self._count(frame))
-            rows = [first_rows([*rows, frame.select(ROW_COLUMNS)])]
+            rows = [first_rows([*rows, kept(frame)])]
         return parts, rows
 
     def _index(self, sizes: pl.DataFrame, limit: int) -> pl.DataFrame:
@@ -335,3 +335,8 @@ class Assembler:
         self._was_lossy = index["coverage"][-1] == "lossy"
         self.quality += remarks
         return index.with_columns(epoch=pl.lit(self._epoch, pl.Int64))
+
+
+def _joined(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put rows together; those without labels have null there."""
+    return pl.concat(frames, how="diagonal")

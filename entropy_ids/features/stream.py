@@ -31,7 +31,15 @@ ROW_COLUMNS = (
     "proto",
     "service",
     "conn_state",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "orig_pkts",
+    "resp_pkts",
 )
+"""What is kept of a row, to name connections by and for flow models to score."""
+LABEL_COLUMNS = ("label", "detail")
+"""Rows of labelled data sets have these besides."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +157,15 @@ def cut(
     return before, after
 
 
+def kept(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns of rows that are kept."""
+    labels = [name for name in LABEL_COLUMNS if name in frame.columns]
+    return frame.select(*ROW_COLUMNS, *labels)
+
+
 def first_rows(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Give the first rows of every minute."""
-    rows = pl.concat(frames)
+    rows = pl.concat(frames, how="diagonal")
     if rows.height <= ROWS_KEPT:
         return rows
     return rows.filter(pl.int_range(pl.len()).over("minute") < ROWS_KEPT)
