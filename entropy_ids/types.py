@@ -179,8 +179,41 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """A value whose connections are left out, with its shares of the whole minute."""
+
+    value: str
+    flows: int
+    share: float
+    usual_share: float
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The fewest values without which a column would lie inside its bounds.
+
+    Attributes
+    ----------
+    feature
+        What they are values of: ``orig_h``, ``resp_h``, ``resp_p`` or ``service``.
+    values
+        In the order in which they were taken.
+    r
+        Where the column would lie without their connections; None when too few would
+        be left to measure it.
+    """
+
+    feature: str
+    values: tuple[Removed, ...]
+    r: float | None
+
+
+@dataclass(frozen=True)
 class Deviation:
-    """One column of one minute outside its bounds."""
+    """One column of one minute outside its bounds.
+
+    ``removal`` is None where no few values bring it back.
+    """
 
     feature: str
     direction: str
@@ -191,11 +224,16 @@ class Deviation:
     high: float
     r: float
     sign: Sign
+    removal: Removal | None = None
 
 
 @dataclass(frozen=True)
 class Contributor:
-    """A value (address, port, service ...) that a minute has more of than usual."""
+    """A value (address, port, service ...) that a minute has more of than usual.
+
+    ``explains`` names the columns that its removal, perhaps with others', brings back
+    inside their bounds.
+    """
 
     feature: str
     direction: str
@@ -203,13 +241,15 @@ class Contributor:
     flows: int
     share: float
     usual_share: float
+    explains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
     """A minute above the threshold, judged.
 
-    ``signs`` maps (feature, direction) to its one sign.
+    ``signs`` maps (feature, direction) to its one sign; ``community_ids`` has one for
+    each of ``uids``.
     """
 
     minute: int
@@ -222,6 +262,7 @@ class Verdict:
     technique: tuple[str, ...]
     contributors: tuple[Contributor, ...] = ()
     uids: tuple[str, ...] = ()
+    community_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -249,6 +290,7 @@ class Alarm:
     summary: str
     schema: int = 1
     suppressed_by: str | None = None
+    community_ids: tuple[str, ...] = ()
 
 
 @dataclass

@@ -38,6 +38,7 @@ export {
 		deviations: vector of string;
 		contributors: vector of string;
 		uids: vector of string;
+		community_ids: vector of string;
 		flows: count;
 		suppressed_by: string &optional;
 		profile_name: string;

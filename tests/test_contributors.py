@@ -23,7 +23,7 @@ from entropy_ids.alarms.contributors import (
     excess,
     label,
     leading,
-    matching_uids,
+    matching,
 )
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.features.catalog import NAMED
@@ -423,19 +423,20 @@ def numbered(rows: list[dict]) -> pl.DataFrame:
 
 def test_uids_of_a_value_stand_in_file_order():
     rows = numbered([make.row(f"10.0.0.{n % 3}") for n in range(9)])
-    found = matching_uids(rows, make.contributor("10.0.0.1"))
-    assert found == ("C1", "C4", "C7")
+    found = matching(rows, make.contributor("10.0.0.1"))["uid"]
+    assert found.to_list() == ["C1", "C4", "C7"]
 
 
 def test_uids_are_capped():
     rows = numbered([make.row("10.0.0.1")] * (MOST_UIDS + 50))
-    found = matching_uids(rows, make.contributor("10.0.0.1"))
-    assert found == tuple(f"C{n}" for n in range(MOST_UIDS))
+    found = matching(rows, make.contributor("10.0.0.1"))["uid"]
+    assert found.to_list() == [f"C{n}" for n in range(MOST_UIDS)]
 
 
 def test_unset_uids_are_left_out():
     rows = make.minutes([make.row(uid=None), make.row(uid="C7")]).rows
-    assert matching_uids(rows, make.contributor("10.0.0.1")) == ("C7",)
+    found = matching(rows, make.contributor("10.0.0.1"))["uid"]
+    assert found.to_list() == ["C7"]
 
 
 @pytest.mark.parametrize(
@@ -452,8 +453,8 @@ def test_uids_are_found_by_every_feature(feature, value):
     other = make.row("172.16.0.1", resp_h="x", resp_p=1, conn_state="S0")
     rows = numbered([other, make.row(service=None)])
     contributor = make.contributor(value, feature=feature)
-    assert matching_uids(rows, contributor) == ("C1",)
+    assert matching(rows, contributor)["uid"].to_list() == ["C1"]
 
 
 def test_without_a_contributor_there_are_no_uids():
-    assert matching_uids(numbered([make.row()]), None) == ()
+    assert matching(numbered([make.row()]), None).is_empty()

@@ -160,6 +160,19 @@ def test_ecs_has_the_fields_that_a_rule_of_a_siem_asks_for():
     assert row["entropy_ids"]["contributors"][0]["value"] == "2001:db8::1"
 
 
+def test_ecs_has_the_community_ids_that_are_known():
+    row = told("ecs", community_ids=("1:a", "", "1:b"), contributors=SCAN)
+    assert row["network"] == {"community_id": ["1:a", "1:b"], "transport": "tcp"}
+
+
+@pytest.mark.parametrize("payload", formats.PAYLOADS)
+def test_a_line_of_a_version_without_community_ids_is_still_sent(payload):
+    row = as_dict(make.alarm())
+    del row["community_ids"]
+    assert formats.fitted(row, formats.PAYLOADS[payload], 4_000)
+    assert formats.fitted(row, formats.PAYLOADS[payload], 40)
+
+
 def test_ecs_leaves_out_what_an_alarm_does_not_say():
     row = told("ecs", contributors=(), technique=())
     assert {"source", "destination", "network", "threat", "tags"} & set(row) == set()

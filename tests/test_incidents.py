@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import make
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -419,6 +420,28 @@ def test_flows_add_up_and_uids_are_kept_in_order_and_capped():
     closed = run(minutes(SCAN, many, SCAN, *[None] * 5))[-1]
     assert closed.flows == 300
     assert closed.uids == ("C1", "C2", *many.uids[:98])
+
+
+def test_the_state_of_a_version_without_community_ids_and_removals_is_read():
+    desk = incidents()
+    desk.step(T0, make.verdict())
+    [state] = msgspec.to_builtins(desk.state())
+    for part in (state, state["strongest"], state["said"]):
+        del part["community_ids"]
+        for found in part.get("deviations", ()):
+            del found["removal"]
+        for who in part.get("contributors", ()):
+            del who["explains"]
+    assert [msgspec.convert(state, Incident)] == desk.state()
+
+
+def test_each_uid_that_is_kept_keeps_its_community_id():
+    ids = tuple(f"1:{n}" for n in range(99))
+    first = make.verdict(community_ids=("1:a", ""))
+    more = make.verdict(uids=tuple(f"D{n}" for n in range(99)), community_ids=ids)
+    closed = run(minutes(first, more, *[None] * 5))[-1]
+    assert closed.community_ids == ("1:a", "", *ids[:98])
+    assert len(closed.community_ids) == len(closed.uids)
 
 
 def test_an_alarm_names_sensor_detector_and_profile():

@@ -31,7 +31,7 @@ from entropy_ids.report.advice import NEXT_STEPS, next_steps, technique
 from entropy_ids.report.found import Evidence, Found, read
 from entropy_ids.report.markup import data_block
 from entropy_ids.report.page import page, write
-from entropy_ids.types import Alarm, Contributor, Deviation, Quality
+from entropy_ids.types import Alarm, Contributor, Deviation, Quality, Removal, Removed
 
 DAY = 1772582400
 COLUMNS = ("resp_h.all.renyi.1", "flows.all.log2", "resp_p.inbound.rarefied.0")
@@ -445,6 +445,21 @@ def test_explain_refuses_an_id_that_none_has(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["explain", str(tmp_path), "[red]\x1b"])
     assert "[red]" in (said := capsys.readouterr().err) and "\x1b" not in said
+
+
+def test_what_a_column_would_be_inside_without_is_told_on_the_page_and_in_the_terminal(
+    tmp_path,
+):
+    values = tuple(Removed(f"10.0.3.{n}", 40, 0.2, 0.0) for n in range(4))
+    without = replace(deviation(COLUMNS[0]), removal=Removal("orig_h", values, 0.25))
+    who = Contributor("orig_h", "all", "10.0.3.1", 40, 0.2, 0.0, (COLUMNS[0],))
+    ids = ("1:abc=", "", "1:abc=")
+    told = incident(0, deviations=(without,), contributors=(who,), community_ids=ids)
+    found = read(put(tmp_path, [told]))
+    for text in (page(found), shown(found, found.incidents[0])):
+        assert "10.0.3.0, 10.0.3.1" in text
+        assert all(part in text for part in ("(r 0.2)", "1 column", "1:abc="))
+        assert "1 connection by Community ID" in text
 
 
 def test_explain_shows_texts_as_they_are_not_as_markup(tmp_path):

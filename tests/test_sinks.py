@@ -14,19 +14,25 @@ from hypothesis import strategies as st
 from make import HOSTILE
 from zat.zeek_log_reader import ZeekLogReader
 
+from entropy_ids.alarms.history import as_alarm
 from entropy_ids.alarms.sinks import (
     MOST_CHARS,
     ZEEK_FIELDS,
     AlarmFiles,
+    alarm_line,
     as_dict,
     sanitize,
     write_remarks,
 )
-from entropy_ids.types import Alarm, BadRow, Quality
+from entropy_ids.types import Alarm, BadRow, Quality, Removal, Removed
 
 OPENED = "2024-04-21-07-00-00"
 CORPUS = pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def removal(text: str) -> Removal:
+    return Removal("service", (Removed(text, 3, 0.5, 0.1),), None)
 
 
 def hostile(text: str) -> Alarm:
@@ -36,6 +42,7 @@ def hostile(text: str) -> Alarm:
         sensor=text,
         contributors=(found, make.contributor()),
         uids=(f"C{text}", text, "C2"),
+        deviations=(make.deviation(removal=removal(text)),),
         profile={"name": text, "hash": "0123456789abcdef"},
         technique=(f"T{text}",),
         summary=f"{text} and more",
@@ -246,8 +253,8 @@ def test_a_log_is_open_from_its_first_minute_to_its_last(tmp_path):
 def test_a_row_has_every_field_that_the_design_names():
     names = (
         "id revision state schema sensor class severity confidence start end detector "
-        "score threshold deviations contributors uids flows suppressed_by profile "
-        "technique summary"
+        "score threshold deviations contributors uids community_ids flows "
+        "suppressed_by profile technique summary"
     )
     row = as_dict(make.alarm())
     assert set(row) == set(names.split())
@@ -257,10 +264,24 @@ def test_a_row_has_every_field_that_the_design_names():
 
 def test_a_deviation_and_a_contributor_have_the_fields_that_the_design_names():
     row = as_dict(make.alarm())
-    told = "feature direction entropy alpha value low high r sign"
+    told = "feature direction entropy alpha value low high r sign removal"
     assert set(row["deviations"][0]) == set(told.split())
-    told = "feature flows share usual_share value direction"
+    told = "feature flows share usual_share value direction explains"
     assert set(row["contributors"][0]) == set(told.split())
+
+
+def test_what_removes_a_deviation_stands_in_its_line_and_is_read_back():
+    scanner = Removal("orig_h", (Removed("10.0.3.7", 40, 0.8, 0.0),), 0.25)
+    alarm = make.alarm(
+        deviations=(make.deviation(removal=scanner), make.deviation()),
+        contributors=(make.contributor(explains=("orig_h.all.renyi.1",)),),
+        community_ids=("1:a", ""),
+    )
+    row = as_dict(alarm)
+    assert row["deviations"][1]["removal"] is None
+    [value] = row["deviations"][0]["removal"]["values"]
+    assert value == {"value": "10.0.3.7", "flows": 40, "share": 0.8, "usual_share": 0}
+    assert as_alarm(json.loads(alarm_line(alarm)), "line") == alarm
 
 
 def test_numbers_are_written_with_six_digits(tmp_path):

@@ -9,8 +9,8 @@ from math import sqrt
 import pandas as pd
 import polars as pl
 
-from entropy_ids.features.catalog import FEATURES, NAMED, PAIR
-from entropy_ids.features.counting import Tables
+from entropy_ids.features.catalog import FEATURES, NAMED, NAMED_BESIDE, PAIR
+from entropy_ids.features.counting import TABLES, Tables
 from entropy_ids.types import Contributor, Minutes
 
 EXCESS_SHARE = 0.5
@@ -65,9 +65,20 @@ def weight(feature: str) -> str:
     return FEATURES[feature].weight if feature in FEATURES else "flows"
 
 
-def _values(tables: Tables, feature: str) -> pl.DataFrame:
+def table_of(feature: str) -> str:
+    """Name the count table that a feature's values are in."""
+    return FEATURES[feature].table if feature in FEATURES else "talk"
+
+
+def named_in(tables: Tables) -> list[str]:
+    """Give the features that values are named by, of the logs that were read."""
+    every = (*NAMED, *NAMED_BESIDE)
+    return [feature for feature in every if table_of(feature) in tables]
+
+
+def values_of(tables: Tables, feature: str) -> pl.DataFrame:
     """Sum a feature's values, as text, over all minutes and directions of tables."""
-    table = FEATURES[feature].table if feature in FEATURES else "talk"
+    table = table_of(feature)
     total = pl.col(weight(feature)).sum().alias("weight")
     return tables[table].group_by(label(feature)).agg(pl.col("flows").sum(), total)
 
@@ -80,17 +91,17 @@ class Usual:
 
     def add(self, minutes: Minutes) -> None:
         """Count the values of these minutes."""
-        for feature in NAMED if minutes.tables else ():
+        for feature in named_in(minutes.tables):
             parts = self._parts.setdefault(feature, [])
-            parts.append(_values(minutes.tables, feature).select("value", "weight"))
+            parts.append(values_of(minutes.tables, feature).select("value", "weight"))
             if sum(part.height for part in parts) > _COMPACT_ROWS:
                 parts[:] = [_total(parts)]
 
     def table(self) -> pd.DataFrame:
         """Give the most frequent values: ``feature``, ``value``, ``share``."""
         tables = []
-        for feature, parts in self._parts.items() or [("", [_NO_VALUES])]:
-            total = _total(parts)
+        for feature in self._parts or [""]:
+            total = _total(self._parts.get(feature, [_NO_VALUES]))
             share = pl.col("weight") / max(total["weight"].sum(), 1)
             top = total.sort("weight", "value", descending=[True, False])
             tables.append(
@@ -195,7 +206,10 @@ def contributors(tables: Tables, usual: pd.DataFrame) -> tuple[Contributor, ...]
         (feature, value): share
         for feature, value, share in zip(*usual.to_dict("list").values(), strict=True)
     }
-    found = {name: _excessive(name, _values(tables, name), shares) for name in NAMED}
+    found = {
+        name: _excessive(name, values_of(tables, name), shares)
+        for name in named_in(tables)
+    }
     most = max((sum(map(excess, some)) for some in found.values()), default=0.0)
     found = {
         name: some
@@ -262,18 +276,18 @@ def excess(contributor: Contributor) -> float:
 def leading(found: tuple[Contributor, ...]) -> Contributor | None:
     """Give the value with the largest excess: what an incident opens with.
 
-    Sizes do not lead: they tell nobody whom to ask.
+    Sizes do not lead: they tell nobody whom to ask. Nor do values of other logs than
+    conn: no connection could be named by them.
     """
-    leading = [c for c in found if c.feature != "resp_bytes"]
+    leading = [
+        c for c in found if c.feature != "resp_bytes" and table_of(c.feature) in TABLES
+    ]
     return max(leading, key=excess, default=None)
 
 
-def matching_uids(
-    rows: pl.DataFrame, contributor: Contributor | None
-) -> tuple[str, ...]:
-    """Give the connections that carry a value, in file order, capped."""
+def matching(rows: pl.DataFrame, contributor: Contributor | None) -> pl.DataFrame:
+    """Give the connections with a uid that carry a value, in file order, capped."""
     if contributor is None:
-        return ()
+        return rows.clear()
     same = label(contributor.feature) == contributor.value
-    uids = rows.filter(same)["uid"].drop_nulls().head(MOST_UIDS)
-    return tuple(uids)
+    return rows.filter(same, pl.col("uid").is_not_null()).head(MOST_UIDS)

@@ -36,7 +36,7 @@ _OURS = (
     *("revision", "state", "schema", "score", "threshold", "confidence", "flows"),
     *("detector", "deviations", "contributors", "profile", "suppressed_by", "cut"),
 )
-_LONG = ("uids", "deviations", "contributors")
+_LONG = ("uids", "community_ids", "deviations", "contributors")
 _KEPT = (20, 5, 1, 0)
 NOTE = "EntropyAlarm::Incident"
 """What ``examples/entropy-alarm.zeek`` calls its notices."""
@@ -211,6 +211,7 @@ def ecs(row: Row) -> str:
         "related": {"ip": [*dict.fromkeys(found["source"] + found["target"])]},
         "threat": _ecs_threat(row["technique"]),
         "zeek": {"session_id": row["uids"]},
+        "network": {"community_id": [*filter(None, row.get("community_ids", ()))]},
         "entropy_ids": {name: row[name] for name in _OURS if name in row},
     }
     document |= {
@@ -220,7 +221,8 @@ def ecs(row: Row) -> str:
     }
     for port, proto in _ports(row)[:1]:
         document["destination"] = document.get("destination", {}) | {"port": port}
-        document["network"] = {"transport": proto}
+        document["network"] |= {"transport": proto}
+    document["network"] = {name: v for name, v in document["network"].items() if v}
     return json.dumps({name: value for name, value in document.items() if value})
 
 
@@ -278,6 +280,6 @@ def fitted(row: Row, write: Callable[[Row], str], most_bytes: int) -> bytes:
     for kept in _KEPT:
         if len(text) <= most_bytes:
             break
-        lists = {name: row[name][:kept] for name in _LONG}
+        lists = {name: row[name][:kept] for name in _LONG if name in row}
         text = write({**row, **lists, "cut": True}).encode()
     return text[:most_bytes].decode(errors="ignore").encode()

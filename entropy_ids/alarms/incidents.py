@@ -74,12 +74,15 @@ class Incident:
     flows: int
     uids: tuple[str, ...]
     said: Alarm | None = None
+    community_ids: tuple[str, ...] = ()
 
     def add(self, verdict: Verdict) -> None:
         """Take one more minute."""
         self.end = verdict.minute + MINUTE_S
         self.flows += verdict.flows
         self.uids = (self.uids + verdict.uids)[:MOST_UIDS]
+        ids = self.community_ids + verdict.community_ids
+        self.community_ids = ids[:MOST_UIDS]
         named = verdict.class_name != UNNAMED
         if verdict.score > self.strongest.score:
             self.strongest = verdict
@@ -161,6 +164,7 @@ class Incidents:
             key,
             verdict.flows,
             verdict.uids,
+            community_ids=verdict.community_ids,
         )
         self._open.append(incident)
         return incident
@@ -186,6 +190,7 @@ class Incidents:
             deviations=strongest.deviations,
             contributors=strongest.contributors,
             uids=incident.uids,
+            community_ids=incident.community_ids,
             flows=incident.flows,
             profile=self.profile,
             technique=incident.technique,

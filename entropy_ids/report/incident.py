@@ -41,7 +41,8 @@ def article(found: Found, alarm: Alarm, place: int) -> Html:
         _deviations(alarm.deviations),
         _contributors(alarm.contributors),
         *_evidence(found.evidence(alarm)),
-        _uids(alarm.uids),
+        _ids(alarm.uids, "uid"),
+        _ids(alarm.community_ids, "Community ID"),
         tag(
             "p",
             f"{alarm.id}, revision {alarm.revision}, {alarm.state}",
@@ -131,10 +132,11 @@ def _deviation_table(deviations: Iterable[Deviation]) -> Html:
             words.figure(d, d.value),
             words.usual(d),
             d.sign,
+            tag("span", words.without(d), class_="mono"),
         )
         for d in deviations
     ]
-    return table(("what", "found", "usual", ""), rows, "deviations")
+    return table(("what", "found", "usual", "", "inside without"), rows, "deviations")
 
 
 def _contributors(contributors: Sequence[Contributor]) -> Html:
@@ -147,10 +149,11 @@ def _contributors(contributors: Sequence[Contributor]) -> Html:
             f"{c.flows:,}",
             f"{percent(c.share)} of {weight(c.feature)}",
             percent(c.usual_share),
+            words.explains(c),
         )
         for c in contributors
     ]
-    headings = ("what", "value", "connections", "share", "usual share")
+    headings = ("what", "value", "connections", "share", "usual share", "explains")
     return join(tag("h4", "Who and what"), table(headings, rows, "contributors"))
 
 
@@ -173,11 +176,12 @@ def _rows(log: str, found: Rows) -> Html:
     return _folded(title, table(columns, shown, "evidence mono"))
 
 
-def _uids(uids: Sequence[str]) -> Html:
-    if not uids:
+def _ids(ids: Sequence[str], name: str) -> Html:
+    known = list(filter(None, dict.fromkeys(ids)))
+    if not known:
         return Html("")
-    title = f"{words.plural(len(uids), 'connection')} by uid"
-    return _folded(title, tag("p", " ".join(uids), class_="mono"))
+    title = f"{words.plural(len(known), 'connection')} by {name}"
+    return _folded(title, tag("p", " ".join(known), class_="mono"))
 
 
 def _folded(title: str, inside: Html) -> Html:

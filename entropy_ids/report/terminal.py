@@ -33,7 +33,8 @@ def explain(found: Found, alarm: Alarm) -> Group:
         *_contributors(alarm),
         *_evidence(evidence),
         *_lacking(evidence),
-        *_uids(alarm.uids),
+        *_ids(alarm.uids, "uid"),
+        *_ids(alarm.community_ids, "Community ID"),
     )
 
 
@@ -69,7 +70,7 @@ def _deviations(alarm: Alarm) -> Iterator[RenderableType]:
         yield _text("no single column: their combination is unusual")
         return
     yield _table(
-        ("what", "measured by", "found", "usual", ""),
+        ("what", "measured by", "found", "usual", "", "inside without"),
         (
             (
                 words.place(d),
@@ -77,6 +78,7 @@ def _deviations(alarm: Alarm) -> Iterator[RenderableType]:
                 words.figure(d, d.value),
                 words.usual(d),
                 d.sign,
+                words.without(d),
             )
             for d in first
         ),
@@ -89,7 +91,7 @@ def _contributors(alarm: Alarm) -> Iterator[RenderableType]:
     if alarm.contributors:
         yield _heading("who and what")
         yield _table(
-            ("what", "value", "connections", "share", "usual"),
+            ("what", "value", "connections", "share", "usual", "explains"),
             (
                 (
                     words.meaning(c.feature),
@@ -97,6 +99,7 @@ def _contributors(alarm: Alarm) -> Iterator[RenderableType]:
                     f"{c.flows:,}",
                     f"{percent(c.share)} of {weight(c.feature)}",
                     percent(c.usual_share),
+                    words.explains(c),
                 )
                 for c in alarm.contributors
             ),
@@ -121,11 +124,11 @@ def _lacking(evidence: Evidence) -> Iterator[RenderableType]:
         yield _text(line, "dim")
 
 
-def _uids(uids: Sequence[str]) -> Iterator[RenderableType]:
-    if uids:
-        yield _heading(words.plural(len(uids), "connection") + " by uid")
-        more = " ..." if len(uids) > MOST_LINES else ""
-        yield _text(" ".join(uids[:MOST_LINES]) + more)
+def _ids(ids: Sequence[str], name: str) -> Iterator[RenderableType]:
+    if known := list(filter(None, dict.fromkeys(ids))):
+        yield _heading(f"{words.plural(len(known), 'connection')} by {name}")
+        more = " ..." if len(known) > MOST_LINES else ""
+        yield _text(" ".join(known[:MOST_LINES]) + more)
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

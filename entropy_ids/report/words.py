@@ -13,7 +13,7 @@ import polars as pl
 from entropy_ids.alarms.incidents import SEVERITIES
 from entropy_ids.features.catalog import FEATURES
 from entropy_ids.report.found import Evidence, Found
-from entropy_ids.types import MINUTE_S, Alarm, Deviation
+from entropy_ids.types import MINUTE_S, Alarm, Contributor, Deviation
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "conn": (
@@ -49,6 +49,7 @@ _DIRECTIONS = {"all": "whole site"}
 _MEANINGS = {"orig_net": "source network"}
 _DAY_S = 86_400
 _LONG = 1e15
+_NAMED = 2
 
 
 def headline(found: Found) -> str:
@@ -151,6 +152,32 @@ def usual(deviation: Deviation) -> str:
     """Write the usual range of a deviating column."""
     low, high = (figure(deviation, n) for n in (deviation.low, deviation.high))
     return f"{low.removesuffix(_UNITS.get(deviation.entropy, ''))} to {high}"
+
+
+def without(deviation: Deviation) -> str:
+    """Say without whose connections a column would be inside, and where.
+
+    Examples
+    --------
+    >>> from entropy_ids.types import Removal, Removed
+    >>> scanner = Removal("orig_h", (Removed("10.20.3.7", 812, 0.61, 0.0),), 0.8)
+    >>> size = Deviation("fan_out", "all", "log2", None, 7, 1, 2, 6, "high", scanner)
+    >>> without(size)
+    '10.20.3.7 (r 0.8)'
+    """
+    removal = deviation.removal
+    if removal is None:
+        return ""
+    values = [removed.value for removed in removal.values]
+    more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
+    r = "too few left" if removal.r is None else f"r {removal.r:.1f}"
+    return f"{', '.join(values[:_NAMED])}{more} ({r})"
+
+
+def explains(contributor: Contributor) -> str:
+    """Say how many columns would be inside without a value."""
+    number = len(contributor.explains)
+    return plural(number, "column") if number else ""
 
 
 def times(alarm: Alarm) -> str:
