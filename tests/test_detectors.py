@@ -29,17 +29,19 @@ from entropy_ids.detectors.training import (
     train,
 )
 from entropy_ids.errors import InputError, ProfileError
+from entropy_ids.models import detector_of
+from entropy_ids.settings import SETTINGS
 from entropy_ids.types import EntropySeries, Scores
 
 WINDOW = 6
-SMALL = {"hidden": 8, "latent": 4}
+SMALL = {"channels": 8, "hidden": 8, "latent": 4}
 KINDS = pytest.mark.parametrize("kind", DETECTORS)
 
 
 def detector(kind: str, seed: int = 1, **how: Any) -> SeriesDetector:
     """Make a detector so small that it learns in a second."""
     made = DETECTORS[kind]
-    own = {k: v for k, v in SMALL.items() if k in inspect.signature(made).parameters}
+    own = {name: SMALL[name] for name in made.own if name in SMALL}
     usual = {"window": WINDOW, "training": Training(epochs=2, batch=64, seed=seed)}
     return made(Calendar("Europe/Berlin"), **(usual | own | how))
 
@@ -379,6 +381,28 @@ def documented_parameters(text: str) -> set[str]:
 
 
 @KINDS
+def test_what_a_detector_calls_its_own_are_its_arguments_and_settings(kind):
+    made = DETECTORS[kind]
+    common = set(inspect.signature(SeriesDetector).parameters)
+    assert set(made.own) == set(inspect.signature(made).parameters) - common
+    settings = {setting.key: setting for setting in SETTINGS}
+    for name in made.own:
+        setting = settings[f"detector.{name}"]
+        assert setting.trained
+        assert inspect.signature(made).parameters[name].default == setting.default
+
+
+@KINDS
+def test_no_detector_asks_for_what_is_anothers_own(kind):
+    wanted = {
+        f"detector.{name}" for name in ("window_min", "join", *DETECTORS[kind].own)
+    }
+    others = {s.key for s in SETTINGS if s.key.startswith("detector.")} - wanted
+    old = {s.key: s.default for s in SETTINGS if s.key not in others}
+    assert detector_of(old, kind).name == kind
+
+
+@KINDS
 def test_the_table_names_each_detector_as_it_names_itself(kind):
     assert DETECTORS[kind].name == kind
 
@@ -610,7 +634,7 @@ class Constant(torch.nn.Module):
         super().__init__()
         self.level = torch.nn.Parameter(torch.zeros(columns))
 
-    def forward(self, minutes: torch.Tensor) -> torch.Tensor:
+    def forward(self, minutes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         return self.level.expand(minutes.shape)
 
 
@@ -681,6 +705,36 @@ def test_first_weights_come_from_the_seed_alone():
     assert not torch.equal(first, other)
 
 
+class Drawing(torch.nn.Module):
+    """Foretells what it draws, and remembers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.zeros(1))
+        self.drawn: list[float] = []
+
+    def forward(self, minutes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        self.drawn.append(float(torch.rand(1)))
+        return self.level + torch.full(minutes.shape, self.drawn[-1])
+
+
+def drawn(seed: int) -> list[float]:
+    network, inputs = Drawing(), np.ones((40, 1), np.float32)
+    known, ends = np.ones(inputs.shape, bool), np.arange(WINDOW - 1, 40)
+    train(network, inputs, known, ends, WINDOW, Training(epochs=2, seed=seed))
+    return network.drawn
+
+
+def test_what_a_network_draws_in_training_comes_from_the_seed_alone():
+    torch.manual_seed(5)
+    first, state = drawn(1), torch.get_rng_state()
+    torch.manual_seed(6)
+    assert drawn(1) == first
+    assert drawn(2) != first
+    torch.manual_seed(5)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_threads_are_put_back_even_after_an_error():
     before = torch.get_num_threads()
     with pytest.raises(KeyError), cpu_threads(before + 1):
@@ -690,21 +744,23 @@ def test_threads_are_put_back_even_after_an_error():
 
 
 class Probe(torch.nn.Module):
-    """Gives its input back, and remembers the shapes that it saw."""
+    """Gives its input back, and remembers what it saw."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shapes: list[tuple[int, ...]] = []
+        self.known: list[np.ndarray] = []
 
-    def forward(self, minutes: torch.Tensor) -> torch.Tensor:
+    def forward(self, minutes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         self.shapes.append(tuple(minutes.shape))
+        self.known.append(known.numpy().copy())
         return copy.deepcopy(minutes)
 
 
 def test_windows_are_run_in_blocks_of_one_size_each_minute_in_its_place():
     probe, inputs = Probe(), np.arange(300, dtype=np.float32)[:, None]
-    ends = np.array([9, 40, 41, 200])
-    found = last_minutes(probe, inputs, ends, ends + 1000, WINDOW)
+    ends, known = np.array([9, 40, 41, 200]), np.ones(inputs.shape, bool)
+    found = last_minutes(probe, inputs, known, ends, ends + 1000, WINDOW)
     assert found[:, 0].tolist() == [9, 40, 41, 200]
     assert probe.shapes == [(BLOCK, WINDOW, 1)] * 3  # minutes 1009 | 1040, 1041 | 1200
 
@@ -712,12 +768,24 @@ def test_windows_are_run_in_blocks_of_one_size_each_minute_in_its_place():
 def test_a_minute_number_that_comes_again_goes_into_a_block_of_its_own():
     probe, inputs = Probe(), np.arange(300, dtype=np.float32)[:, None]
     ends, places = np.array([10, 11, 12, 13]), np.array([70, 71, 70, 71])
-    found = last_minutes(probe, inputs, ends, places, WINDOW)
+    known = np.ones(inputs.shape, bool)
+    found = last_minutes(probe, inputs, known, ends, places, WINDOW)
     assert found[:, 0].tolist() == [10, 11, 12, 13]
     assert len(probe.shapes) == 2
 
 
+def test_a_network_is_told_what_is_known_and_nothing_of_empty_places():
+    probe, rng = Probe(), np.random.default_rng(1)
+    inputs, known = np.zeros((90, 3), np.float32), rng.random((90, 3)) < 0.5
+    ends = np.array([20, 22])
+    last_minutes(probe, inputs, known, ends, ends + BLOCK, WINDOW)
+    (told,) = probe.known
+    assert np.array_equal(told[20], known[21 - WINDOW : 21])
+    assert np.array_equal(told[22], known[23 - WINDOW : 23])
+    assert not np.delete(told, [20, 22], axis=0).any()
+
+
 def test_no_windows_make_no_minutes():
-    none = np.zeros(0, np.int64)
-    found = last_minutes(Probe(), np.zeros((9, 2), np.float32), none, none, WINDOW)
+    none, inputs = np.zeros(0, np.int64), np.zeros((9, 2), np.float32)
+    found = last_minutes(Probe(), inputs, inputs > 0, none, none, WINDOW)
     assert found.shape == (0, 2)

@@ -15,12 +15,20 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from entropy_ids.calendar import SLOTS, Calendar
 from entropy_ids.detectors.marginal import LEVELS, Marginal
 from entropy_ids.detectors.residual import Floats, Joint, Scaler, Tensors, aspects_of
-from entropy_ids.detectors.training import Progress, Training
+from entropy_ids.detectors.training import (
+    Progress,
+    Training,
+    last_minutes,
+    seeded,
+    train,
+)
 from entropy_ids.errors import InputError, ProfileError
 from entropy_ids.types import MINUTE_S, EntropySeries, Scores
 
@@ -33,7 +41,7 @@ _LEAST_SEQUENCES = 3  # a covariance needs more than one residual to be left
 
 
 class SeriesDetector(ABC):
-    """A detector that scores minutes by how badly it foretells their columns.
+    """A detector that scores minutes by how badly a network foretells their columns.
 
     Parameters
     ----------
@@ -49,6 +57,8 @@ class SeriesDetector(ABC):
     """
 
     name: ClassVar[str]
+    own: ClassVar[tuple[str, ...]] = ()
+    """Arguments of its own, each the setting ``detector.`` with the same name."""
 
     def __init__(
         self,
@@ -62,36 +72,18 @@ class SeriesDetector(ABC):
         self.join = join
         self.training = training or Training()
         self.columns: list[str] = []
+        self._network: nn.Module | None = None
         self._scaler: Scaler | None = None
         self._marginal: Marginal | None = None
         self._joint: Joint | None = None
 
     @abstractmethod
-    def _fit(
-        self,
-        inputs: NDArray[np.float32],
-        known: NDArray[np.bool_],
-        ends: NDArray[np.int64],
-        progress: Progress | None,
-    ) -> None:
-        """Learn sequences of ``inputs`` that end at ``ends``."""
+    def _make(self) -> nn.Module:
+        """Make a network over `columns`, as `entropy_ids.detectors.training` runs it.
 
-    @abstractmethod
-    def _expect(
-        self,
-        inputs: NDArray[np.float32],
-        ends: NDArray[np.int64],
-        places: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        """Give the expected last minute of the sequences that end at ``ends``."""
-
-    @abstractmethod
-    def _weights(self) -> dict[str, NDArray[np.float32]]:
-        """Give the network's weights by name."""
-
-    @abstractmethod
-    def _load_weights(self, weights: dict[str, NDArray[np.float32]]) -> None:
-        """Make the network and take the weights, refusing other shapes."""
+        It takes scaled minutes, unknown ones at their slot's median, and what of them
+        is known, both (B, T, C), and gives the minutes that it expects, (B, T, C).
+        """
 
     def fit(self, series: EntropySeries, progress: Progress | None = None) -> Scores:
         """Learn from a series; give the scores of its minutes, as if they were new.
@@ -107,7 +99,7 @@ class SeriesDetector(ABC):
         whole = series.complete.to_numpy()
         series = replace(series, coverage=series.coverage.where(whole, "partial"))
         self.columns = list(series.values.columns)
-        ends = _ends(series, self.window)
+        ends = self.ends(series)
         if len(ends) < _LEAST_SEQUENCES:
             raise InputError(
                 f"expected at least {self.window} consecutive minutes to train on, "
@@ -116,7 +108,9 @@ class SeriesDetector(ABC):
         slots = self.calendar.slots(_index(series))
         self._scaler = Scaler.fit(series.values[whole], slots[whole])
         scaled, inputs = self._scaler.transform(_masked(series), slots)
-        self._fit(inputs, ~np.isnan(scaled), ends, progress)
+        self._network = seeded(self._make, self.training.seed)
+        known = ~np.isnan(scaled)
+        train(self._network, inputs, known, ends, self.window, self.training, progress)
         residuals = self.residuals(series, ends)
         self._marginal = Marginal.fit(residuals, slots[ends])
         normal = Marginal.crossed(residuals, slots[ends])
@@ -140,7 +134,7 @@ class SeriesDetector(ABC):
                 f"trained on, found {len(series.values.columns)}, "
                 f"{_difference(self.columns, list(series.values.columns))}; train anew"
             )
-        ends = _ends(series, self.window)
+        ends = self.ends(series)
         residuals = self.residuals(series, ends)
         slots = self.calendar.slots(_index(series)[ends])
         normal = self._marginal.scores(residuals, slots)
@@ -181,23 +175,38 @@ class SeriesDetector(ABC):
         column[ends] = score
         return Scores(pd.Series(column, index=index, name="score"), table)
 
+    def ends(self, series: EntropySeries) -> NDArray[np.int64]:
+        """Give the positions of the minutes to score: a window of one epoch before."""
+        epoch = series.epoch.to_numpy()
+        place = np.arange(len(series))
+        begins = np.searchsorted(epoch, epoch, side="left")
+        ready = series.scorable.to_numpy() & (place - begins >= self.window - 1)
+        return np.flatnonzero(ready).astype(np.int64)
+
     def residuals(self, series: EntropySeries, ends: NDArray[np.int64]) -> Floats:
         """Give known less expected, NaN where unknown, for the minutes at ``ends``."""
         assert self._scaler is not None
+        assert self._network is not None
         slots = self.calendar.slots(_index(series))
         scaled, inputs = self._scaler.transform(_masked(series), slots)
-        places = _index(series).as_unit("s").asi8 // MINUTE_S
-        expected = self._expect(inputs, ends, places[ends])
+        known = ~np.isnan(scaled)
+        places = _index(series).as_unit("s").asi8[ends] // MINUTE_S
+        expected = last_minutes(self._network, inputs, known, ends, places, self.window)
         residual: Floats = scaled[ends] - expected.astype(np.float64)
         return residual
 
     def tensors(self) -> tuple[dict[str, NDArray[np.float32]], Tensors]:
         """Give the network's weights, and the scaler with the joint distribution."""
+        assert self._network is not None
         assert self._scaler is not None
         assert self._marginal is not None
         assert self._joint is not None
         fitted = (self._scaler, self._marginal, self._joint)
-        return self._weights(), {k: v for p in fitted for k, v in p.tensors().items()}
+        weights = self._network.state_dict()
+        return (
+            {name: value.numpy().copy() for name, value in weights.items()},
+            {name: value for part in fitted for name, value in part.tensors().items()},
+        )
 
     def restore(
         self,
@@ -239,16 +248,21 @@ class SeriesDetector(ABC):
             self.join,
             aspects_of(columns),
         )
-        self._load_weights(weights)
+        self._network = self._loaded(weights)
 
-
-def _ends(series: EntropySeries, window: int) -> NDArray[np.int64]:
-    """Give the minutes to score with ``window - 1`` minutes of their epoch before."""
-    epoch = series.epoch.to_numpy()
-    place = np.arange(len(series))
-    begins = np.searchsorted(epoch, epoch, side="left")
-    ready = series.scorable.to_numpy() & (place - begins >= window - 1)
-    return np.flatnonzero(ready).astype(np.int64)
+    def _loaded(self, weights: dict[str, NDArray[np.float32]]) -> nn.Module:
+        network = self._make()
+        try:
+            network.load_state_dict(
+                {name: torch.from_numpy(value) for name, value in weights.items()}
+            )
+        except RuntimeError as err:
+            raise ProfileError(
+                f"model.safetensors: expected the weights of {self.name} with "
+                f"{len(self.columns)} columns, found others; the profile is damaged, "
+                "train anew"
+            ) from err
+        return network.eval()
 
 
 def _masked(series: EntropySeries) -> pd.DataFrame:

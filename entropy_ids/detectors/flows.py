@@ -57,6 +57,8 @@ class FlowModel(ABC):
     name: ClassVar[str]
     supervised: ClassVar[bool] = False
     """True when it learns from labels."""
+    own: ClassVar[tuple[str, ...]] = ()
+    """Its own parameters, each a setting ``detector.NAME``."""
     gates: ClassVar[bool] = True
     """True when the largest score of a minute may raise an alarm in operation."""
 

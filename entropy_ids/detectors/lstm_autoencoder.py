@@ -6,8 +6,7 @@ weekend are separate profiles.
 
 What we do: one encoder LSTM reads the sequence, a linear bottleneck keeps what it has
 to say, a decoder LSTM writes the sequence back. A minute is scored by the residual of
-the
-*last* minute of its sequence, so that live scoring needs no future.
+the *last* minute of its sequence, so that live scoring needs no future.
 
 Notes
 -----
@@ -24,21 +23,14 @@ References
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar
+
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from entropy_ids.calendar import Calendar
 from entropy_ids.detectors.base import SeriesDetector
-from entropy_ids.detectors.training import (
-    Progress,
-    Training,
-    last_minutes,
-    seeded,
-    train,
-)
-from entropy_ids.errors import ProfileError
+from entropy_ids.detectors.training import Training
 
 
 class Network(nn.Module):
@@ -61,7 +53,7 @@ class Network(nn.Module):
         self.decoder = nn.LSTM(latent, hidden, batch_first=True)
         self.head = nn.Linear(hidden, columns)
 
-    def forward(self, minutes: torch.Tensor) -> torch.Tensor:
+    def forward(self, minutes: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         """Write the sequence back; the last minute is decoded first."""
         _, (state, _) = self.encoder(minutes)  # (1, B, H)
         said = self.squeeze(state[-1])  # (B, L)
@@ -85,6 +77,7 @@ class LstmAutoencoder(SeriesDetector):
     """
 
     name = "lstm-autoencoder"
+    own: ClassVar[tuple[str, ...]] = ("hidden", "latent")
 
     def __init__(
         self,
@@ -98,43 +91,6 @@ class LstmAutoencoder(SeriesDetector):
         super().__init__(calendar, window, join, training)
         self.hidden = hidden
         self.latent = latent
-        self._network: nn.Module | None = None
 
     def _make(self) -> nn.Module:
         return Network(len(self.columns), self.hidden, self.latent)
-
-    def _fit(
-        self,
-        inputs: NDArray[np.float32],
-        known: NDArray[np.bool_],
-        ends: NDArray[np.int64],
-        progress: Progress | None,
-    ) -> None:
-        self._network = seeded(self._make, self.training.seed)
-        train(self._network, inputs, known, ends, self.window, self.training, progress)
-
-    def _expect(
-        self,
-        inputs: NDArray[np.float32],
-        ends: NDArray[np.int64],
-        places: NDArray[np.int64],
-    ) -> NDArray[np.float32]:
-        assert self._network is not None
-        return last_minutes(self._network, inputs, ends, places, self.window)
-
-    def _weights(self) -> dict[str, NDArray[np.float32]]:
-        assert self._network is not None
-        return {k: v.numpy().copy() for k, v in self._network.state_dict().items()}
-
-    def _load_weights(self, weights: dict[str, NDArray[np.float32]]) -> None:
-        self._network = self._make()
-        tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-        try:
-            self._network.load_state_dict(tensors)
-        except RuntimeError as err:
-            raise ProfileError(
-                f"model.safetensors: expected the weights of {self.name} with "
-                f"{len(self.columns)} columns, found others; the profile is damaged, "
-                "train anew"
-            ) from err
-        self._network.eval()

@@ -68,10 +68,17 @@ def cpu_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """Let torch draw from ``seed`` alone, and put its random numbers back after."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
 def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Make a network whose first weights come from ``seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing_from(seed):
         return make()
 
 
@@ -84,14 +91,17 @@ def train(
     training: Training,
     progress: Progress | None = None,
 ) -> None:
-    """Train ``network`` in place to give back the sequences it is shown.
+    """Train ``network`` in place to foretell the minutes of sequences.
 
     Parameters
     ----------
+    network
+        Takes minutes and what of them is known, both (B, T, C); gives the minutes that
+        it expects, (B, T, C).
     inputs
         minutes × columns, scaled, no NaN.
     known
-        minutes × columns; only known values count in the loss.
+        minutes × columns; only known values count in the loss, their mean square.
     ends
         The last minute of each training sequence, by position, ascending.
     window
@@ -100,7 +110,8 @@ def train(
     Notes
     -----
     The last tenth of the sequences is held out for early stopping; the best weights by
-    it are kept. A GPU is used when there is one.
+    it are kept. What a network draws (dropout) comes from the seed too. A GPU is used
+    when there is one.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cut = max(1, int(len(ends) * (1 - _HELD_OUT)))
@@ -115,11 +126,11 @@ def train(
     def loss_of(batch: NDArray[np.int64]) -> torch.Tensor:
         rows = torch.from_numpy(batch)[:, None] + back  # (B, T)
         wanted, mask = x[rows].to(device), seen[rows].to(device)  # (B, T, C)
-        error = (network(wanted) - wanted) ** 2
+        error = (network(wanted, mask) - wanted) ** 2
         mean: torch.Tensor = (error * mask).sum() / mask.sum().clamp(min=1)
         return mean
 
-    with cpu_threads(training.threads):
+    with cpu_threads(training.threads), drawing_from(training.seed):
         for epoch in range(training.epochs):
             shuffled = order.permutation(fit_ends)[: training.pass_sequences]
             for start in range(0, len(shuffled), training.batch):
@@ -157,6 +168,7 @@ def _held_out_loss(
 def last_minutes(
     network: nn.Module,
     inputs: NDArray[np.float32],
+    known: NDArray[np.bool_],
     ends: NDArray[np.int64],
     places: NDArray[np.int64],
     window: int,
@@ -165,6 +177,8 @@ def last_minutes(
 
     Parameters
     ----------
+    network, inputs, known
+        As for `train`.
     ends
         The last minute of each sequence, by position.
     places
@@ -183,8 +197,10 @@ def last_minutes(
     network.eval()
     with cpu_threads(1), torch.no_grad():
         for rows in blocks if len(ends) else []:
+            at, seen = places[rows] % BLOCK, ends[rows][:, None] + back
             block = np.zeros((BLOCK, window, inputs.shape[1]), np.float32)
-            block[places[rows] % BLOCK] = inputs[ends[rows][:, None] + back]
-            out = network(torch.from_numpy(block)).numpy()
-            made[rows] = out[places[rows] % BLOCK, -1]
+            mask = np.zeros(block.shape, np.bool_)
+            block[at], mask[at] = inputs[seen], known[seen]
+            out = network(torch.from_numpy(block), torch.from_numpy(mask)).numpy()
+            made[rows] = out[at, -1]
     return made

@@ -9,16 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
-from entropy_ids import pipeline
-from entropy_ids.alarms.contributors import Seen
-from entropy_ids.config import Config
 from entropy_ids.features.catalog import default_columns
-from entropy_ids.types import EntropySeries
-from tests.bench import live
+from tests.bench import attention, language, live, training
 from tests.bench.traffic import write_log
 
 ROUNDS = 3
@@ -106,41 +101,12 @@ def memory(work: Path) -> dict[str, float]:
     }
 
 
-def training() -> dict[str, float]:
-    """Time the training of 28 days of default columns with default settings."""
-    rng = np.random.default_rng(1)
-    names = [column.name for column in default_columns()]
-    minutes = pd.date_range(
-        "2026-03-02", periods=28 * 1440, freq="min", tz="UTC", name="minute"
-    )
-    rhythm = np.sin(np.arange(len(minutes)) * 2 * np.pi / 1440)[:, None]
-    mixing = rng.normal(size=(12, len(names)))
-    hidden = rng.normal(size=(len(minutes), 12)).cumsum(axis=0) * 0.02
-    noise = rng.normal(size=(len(minutes), len(names)))
-    values = 4 + rhythm + np.tanh(hidden) @ mixing * 0.3 + noise * 0.3
-    series = EntropySeries(
-        pd.DataFrame(values, index=minutes, columns=names),
-        pd.Series("complete", index=minutes),
-        pd.Series(100, index=minutes),
-        pd.Series(0, index=minutes),
-    )
-    passes = []
-    before = time.perf_counter()
-    pipeline.train(
-        series,
-        Seen(),
-        Config({}),
-        "bench",
-        "lstm-autoencoder",
-        lambda done, most, loss: passes.append(done),
-    )
-    return {"training_s": time.perf_counter() - before, "passes": passes[-1]}
-
-
 PROMISES = (
     ("speed", "ratio", 3.0, "at least"),
     ("memory", "ratio", 1.2, "at most"),
-    ("training", "training_s", 240.0, "at most"),
+    *training.PROMISES,
+    *language.PROMISES,
+    *attention.PROMISES,
     *live.PROMISES,
 )
 
@@ -150,7 +116,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         found = {"speed": speed(work), "memory": memory(work)} | live.all_of(work)
-    found["training"] = training()
+    found |= training.all_of()
+    found["language"] = language.language()
+    found["attention"] = attention.rows()
     out = sys.stdout.write
     out(
         json.dumps(

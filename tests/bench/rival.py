@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import entropy
 
 from entropy_ids.features.catalog import FEATURES, default_columns
+from entropy_ids.features.counting import TABLES
 from entropy_ids.types import DIRECTIONS
 
 SAMPLE = 16
@@ -23,7 +24,8 @@ def rival(path: str) -> pd.DataFrame:
     warnings.simplefilter("ignore")  # zat uses what pandas will drop
     from zat.log_to_dataframe import LogToDataFrame
 
-    names = {key for feature in FEATURES.values() for key in feature.key}
+    of_conn = [one for one in FEATURES.values() if one.table in TABLES]
+    names = {key for feature in of_conn for key in feature.key}
     wanted = [*names, "duration", *_BINNED, "local_orig", "local_resp", "ts"]
     table = LogToDataFrame().create_dataframe(path, usecols=sorted(set(wanted)))
     category = table.select_dtypes("category").columns  # pairs of them would not fit
