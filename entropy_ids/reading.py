@@ -6,21 +6,30 @@ Needs no network library, so that reading and measuring start at once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import polars as pl
 
 from entropy_ids.alarms.contributors import Seen
-from entropy_ids.collector import LogFile, Parsed, parse, segments
+from entropy_ids.collector import (
+    LogFile,
+    Parsed,
+    datasets,
+    parse,
+    segments,
+    siblings,
+)
+from entropy_ids.collector.archive import by_time
 from entropy_ids.config import Config
-from entropy_ids.errors import InputError
+from entropy_ids.errors import InputError, ProfileError
 from entropy_ids.features.assembler import Assembler
-from entropy_ids.features.catalog import default_columns
 from entropy_ids.features.series import Measure
+from entropy_ids.features.sets import SETS
 from entropy_ids.types import Account, EntropySeries, Minutes
 
 FileDone = Callable[[LogFile], None]
@@ -52,7 +61,7 @@ def minutes_of(
     reading: Reading,
     file_done: FileDone | None = None,
 ) -> Iterator[Minutes]:
-    """Read conn logs to their end; yield their minutes as they close.
+    """Read logs to their end; yield the minutes of conn as they close.
 
     Parameters
     ----------
@@ -60,6 +69,8 @@ def minutes_of(
         In the order of their rows, all of one sensor; streams are told by their names.
     assembler
         Made for the streams of these logs; its account tells what became of the rows.
+    file_done
+        Called after each conn log.
     """
     with ThreadPoolExecutor(max(1, reading.workers)) as pool:
         streams = {
@@ -78,6 +89,54 @@ def minutes_of(
                 closed = assembler.push(stream, part.flows, part.bad)
             yield from _within(closed, reading, assembler.account)
     yield from _within(assembler.finish(), reading, assembler.account)
+
+
+def set_of(settings: Mapping[str, Any]) -> str:
+    """Name the feature set that a profile was trained on, by its settings.
+
+    Raises
+    ------
+    ProfileError
+        When this version has none of that name.
+    """
+    name = settings.get("features.set", "conn")  # profiles from before there were sets
+    if name not in SETS:
+        raise ProfileError(
+            f"manifest.json: expected features.set to be one of {', '.join(SETS)}, "
+            f"found {name!r}; train anew"
+        )
+    return str(name)
+
+
+def with_siblings(logs: Sequence[LogFile], sets: Iterable[str]) -> list[LogFile]:
+    """Put to conn logs the other logs of feature sets, from the same folders.
+
+    Rows of theirs in minutes that the conn logs do not have are left aside.
+
+    Raises
+    ------
+    InputError
+        When a set reads other logs, and none of them is there.
+    """
+    folders = list(dict.fromkeys(log.path.parent for log in logs))
+    found: dict[str, list[LogFile]] = {}
+    for name in sets:
+        wanted = SETS[name].logs[1:]
+        found |= {log: _siblings(log, folders) for log in wanted if log not in found}
+        if wanted and not any(found[log] for log in wanted):
+            raise InputError(
+                f"{folders[0]}: expected {' or '.join(wanted)} logs beside the conn "
+                f"logs, as features.set {name} reads them, found none; have Zeek write "
+                "them there, or choose another set"
+            )
+    return [*logs, *(file for files in found.values() for file in files)]
+
+
+def _siblings(log: str, folders: Sequence[Path]) -> list[LogFile]:
+    """Find one log's files, named as streams of theirs, in the order of their rows."""
+    files = siblings.find(log, folders)
+    named = [replace(file, stream=f"{log}/{file.stream}") for file in files]
+    return sorted(named, key=by_time)
 
 
 def streams_of(logs: Sequence[LogFile]) -> tuple[str, ...]:
@@ -100,11 +159,11 @@ def _parsed(
     damage: InputError | None = None
     try:
         for file in files:
-            for segment in segments(file.path, reading.block_bytes):
-                waiting.append(pool.submit(parse, segment))
+            for part in _parts(file, reading, pool):
+                waiting.append(part)
                 if len(waiting) > reading.workers:
                     yield waiting.popleft().result()
-            if file_done:
+            if file_done and file.log == "conn":
                 file_done(file)
     except InputError as err:
         damage = err
@@ -112,6 +171,20 @@ def _parsed(
         yield waiting.popleft().result()
     if damage:
         raise damage
+
+
+def _parts(
+    file: LogFile, reading: Reading, pool: ThreadPoolExecutor
+) -> Iterator[Future[Parsed]]:
+    """Have a file parsed part by part."""
+    if file.is_labelled:
+        for part in datasets.read(file.path):
+            done: Future[Parsed] = Future()
+            done.set_result(part)
+            yield done
+    else:
+        for segment in segments(file.path, reading.block_bytes, file.log):
+            yield pool.submit(parse, segment)
 
 
 def _within(
@@ -137,8 +210,9 @@ def _within(
 
 
 def measure_of(config: Config) -> Measure:
-    """Make the measure of the default columns under these settings."""
-    columns = default_columns(config["entropy.kind"], config["entropy.alphas"])
+    """Make the measure of the columns of the feature set under these settings."""
+    chosen = SETS[config["features.set"]]
+    columns = chosen.columns(config["entropy.kind"], config["entropy.alphas"])
     return Measure(tuple(columns), config["entropy.rarefy_to"])
 
 
@@ -154,10 +228,12 @@ def read_series(
     file_done: FileDone | None = None,
     seen: Seen | None = None,
 ) -> tuple[EntropySeries, Assembler]:
-    """Read logs into a series of all default columns.
+    """Read logs into a series of all columns of the feature set.
 
     Parameters
     ----------
+    logs
+        Conn logs; others that the set reads are looked for beside them.
     seen
         When given, it looks at all minutes besides.
 
@@ -166,10 +242,11 @@ def read_series(
     InputError
         When no row could be counted.
     """
-    assembler = assembler_of(config, logs)
+    every = with_siblings(logs, [config["features.set"]])
+    assembler = assembler_of(config, every)
     measure = measure_of(config)
     parts = []
-    for minutes in minutes_of(logs, assembler, reading, file_done):
+    for minutes in minutes_of(every, assembler, reading, file_done):
         parts.append(measure(minutes))
         if seen is not None:
             seen.add(minutes)

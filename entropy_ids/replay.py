@@ -19,7 +19,14 @@ from entropy_ids.errors import ConfigError
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.pipeline import Watch
 from entropy_ids.profile.store import Profile
-from entropy_ids.reading import FileDone, Reading, minutes_of, streams_of
+from entropy_ids.reading import (
+    FileDone,
+    Reading,
+    minutes_of,
+    set_of,
+    streams_of,
+    with_siblings,
+)
 from entropy_ids.types import Account, Alarm, BadRow, Quality
 
 REPORT = "report.html"
@@ -78,7 +85,8 @@ def replay(
     Parameters
     ----------
     logs
-        In the order of their rows, all of one sensor.
+        In the order of their rows, all of one sensor; other logs that a profile's
+        features are of are looked for beside them.
     out
         A directory; files of an earlier replay are written anew.
     decided
@@ -99,14 +107,16 @@ def replay(
         sensor, measure, decided.first, quiet_minutes, decided.changes, suppression
     )
     networks = profile.manifest["settings"]["site.local_networks"]
-    assembler = Assembler(streams_of(logs), tuple(networks), lifts=decided.lifts)
+    sets = [set_of(one.manifest["settings"]) for one in decided.profiles]
+    every = with_siblings(logs, sets)
+    assembler = Assembler(streams_of(every), tuple(networks), lifts=decided.lifts)
     _prepare(out)
     files = AlarmFiles(out)
     columns = [name for one in decided.profiles for name in one.manifest["columns"]]
     table = _TableFile(out / "minutes.parquet", list(dict.fromkeys(columns)))
     alarms: list[Alarm] = []
     try:
-        for minutes in minutes_of(logs, assembler, reading, file_done):
+        for minutes in minutes_of(every, assembler, reading, file_done):
             for judged in duty.push(minutes):
                 table.write(judged.table)
                 files.write(judged.minute, judged.alarms)

@@ -319,8 +319,8 @@ def test_all_rows_before_damage_are_taken_however_many_workers_read_ahead(
 def test_a_file_is_read_a_bounded_way_ahead(whole, monkeypatch):
     cut, ahead = [], []
 
-    def watched(path, block_bytes):
-        for segment in segments(path, block_bytes):
+    def watched(path, block_bytes, log):
+        for segment in segments(path, block_bytes, log):
             cut.append(segment)
             yield segment
 

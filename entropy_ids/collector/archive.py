@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from entropy_ids.collector import datasets
 from entropy_ids.collector.parse import parse
 from entropy_ids.collector.schema import end_us
 from entropy_ids.collector.segments import Segment, segments
@@ -47,20 +48,40 @@ class LogFile:
     Attributes
     ----------
     stream
-        The logger's name; empty where there is only one.
+        The logger's name; empty where there is only one. Streams of other logs than
+        conn are named ``dns/logger-1``.
     around_us
         Median end of the first rows (in other logs than conn: their ``ts``),
         microseconds since 1970; None without rows.
+    is_labelled
+        True for a labelled set (`entropy_ids.collector.datasets`).
     """
 
     path: Path
     stream: str
     around_us: int | None
+    is_labelled: bool = False
 
     @property
     def bytes(self) -> int:
         """Size on disk."""
         return self.path.stat().st_size
+
+    @property
+    def log(self) -> str:
+        """The log that it holds."""
+        return log_of_stream(self.stream)
+
+
+def log_of_stream(stream: str) -> str:
+    """Tell which log a stream is of, by its name.
+
+    Examples
+    --------
+    >>> log_of_stream("logger-1"), log_of_stream("dns/logger-1"), log_of_stream("")
+    ('conn', 'dns', 'conn')
+    """
+    return stream.rpartition("/")[0] or "conn"
 
 
 def is_conn_name(name: str) -> bool:
@@ -104,6 +125,8 @@ def stream_of(name: str) -> str:
 def find_logs(sources: Iterable[str | Path]) -> list[LogFile]:
     """Find the conn logs that ``sources`` name, each once, in the order of their rows.
 
+    Files of labelled sets are taken for conn logs.
+
     Parameters
     ----------
     sources
@@ -116,7 +139,7 @@ def find_logs(sources: Iterable[str | Path]) -> list[LogFile]:
         When a source names nothing, or no conn log.
     """
     paths = each_once(path for source in sources for path in _expand(str(source)))
-    return sorted(map(_probe, paths), key=_order)
+    return sorted(map(_probe, paths), key=by_time)
 
 
 def each_once(paths: Iterable[Path]) -> list[Path]:
@@ -137,7 +160,8 @@ def each_once(paths: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _order(log: LogFile) -> tuple[bool, int, str]:
+def by_time(log: LogFile) -> tuple[bool, int, str]:
+    """Give what files are put in order by; those without rows come last."""
     left_us = _LEFT_US if log.path.name == LIVE else 0
     return log.around_us is None, (log.around_us or 0) + left_us, str(log.path)
 
@@ -198,6 +222,8 @@ def _probe(path: Path) -> LogFile:
     """Read the first rows; a file that is no conn log is refused here, before work."""
     if not path.is_file():
         raise InputError(f"{path}: expected a regular file, found something else")
+    if datasets.labelled(path):
+        return LogFile(path, "", datasets.begins_us(path), is_labelled=True)
     return LogFile(path, stream_of(path.name), around_us(segments(path, PROBE_BYTES)))
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 
-from entropy_ids.collector.schema import CONN, KEPT, REQUIRED, Layout
+from entropy_ids.collector.schema import SCHEMAS, SPANS, Layout, kept, required
 from entropy_ids.collector.segments import LINE_BYTES, Segment
 from entropy_ids.types import BadRow, FlowBatch
 
@@ -49,8 +49,9 @@ def parse(segment: Segment) -> Parsed:
     bad: list[BadRow] = []
     good: list[pl.DataFrame] = []
     for piece in _parse_lines(segment, segment.data, segment.first_line, bad):
-        good.append(_check(piece, segment.path, bad))
-    frame = pl.concat(good) if good else pl.DataFrame(schema=KEPT | {"line": pl.Int64})
+        good.append(_check(piece, segment, bad))
+    empty = kept(segment.layout.log) | {"line": pl.Int64}
+    frame = pl.concat(good) if good else pl.DataFrame(schema=empty)
     bad.sort(key=lambda row: row.line)
     return Parsed(FlowBatch(frame, segment.path), bad)
 
@@ -105,8 +106,9 @@ def _explain(line: bytes, layout: Layout, problem: str) -> tuple[str, str]:
 
 
 def _read_tsv(data: bytes, layout: Layout) -> pl.DataFrame:
+    schema = SCHEMAS[layout.log]
     types = {
-        name: CONN[name].arrow if name in CONN else pa.string()
+        name: schema[name].arrow if name in schema else pa.string()
         for name in layout.fields
     }
     if layout.ts_style in ("iso", None):
@@ -121,7 +123,7 @@ def _read_tsv(data: bytes, layout: Layout) -> pl.DataFrame:
         ),
         convert_options=pa_csv.ConvertOptions(
             column_types=types,
-            include_columns=[name for name in CONN if name in layout.fields],
+            include_columns=[name for name in schema if name in layout.fields],
             null_values=[layout.unset],
             true_values=["T"],
             false_values=["F"],
@@ -132,11 +134,11 @@ def _read_tsv(data: bytes, layout: Layout) -> pl.DataFrame:
 
 
 def _read_json(data: bytes, layout: Layout) -> pl.DataFrame:
-    columns = {name: column.arrow for name, column in CONN.items()}
+    columns = {name: column.arrow for name, column in SCHEMAS[layout.log].items()}
     if layout.ts_style in ("iso", None):
         columns["ts"] = pa.string()
     data = _objects(data)
-    renamed = {name.replace(".", "_"): name for name in CONN if "." in name}
+    renamed = {name.replace(".", "_"): name for name in columns if "." in name}
     schema = pa.schema(
         columns
         | {flat: columns[name] for flat, name in renamed.items()}
@@ -152,7 +154,7 @@ def _read_json(data: bytes, layout: Layout) -> pl.DataFrame:
     frame = pl.DataFrame(table).with_columns(
         pl.coalesce(name, flat).alias(name) for flat, name in renamed.items()
     )
-    stream = pl.coalesce(*_JSON_STREAM_KEYS).fill_null("conn")
+    stream = pl.coalesce(*_JSON_STREAM_KEYS).fill_null(layout.log)
     return _typed(frame.with_columns(stream=stream), layout)
 
 
@@ -177,7 +179,7 @@ _READERS = {"tsv": _read_tsv, "json": _read_json}
 
 
 def _typed(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
-    """Give every conn column in its kept type; times become whole microseconds."""
+    """Give every column in its kept type; times become whole microseconds."""
     stamp = pl.col("ts")
     if layout.ts_style == "iso":
         microseconds = _iso_microseconds(stamp)
@@ -186,20 +188,18 @@ def _typed(frame: pl.DataFrame, layout: Layout) -> pl.DataFrame:
     else:
         scale = 1e3 if layout.ts_style == "millis" else 1e6
         microseconds = _whole(stamp * scale, _TS_LIMIT_S * 1e6)
+    kinds = kept(layout.log)
     columns = {
         name: pl.col(name) if name in frame.columns else pl.lit(None, dtype=kind)
-        for name, kind in KEPT.items()
+        for name, kind in kinds.items()
     }
-    columns["ts"] = microseconds.cast(KEPT["ts"])
-    if "duration" in frame.columns:
-        columns["duration"] = _whole(columns["duration"] * 1e6, _TS_LIMIT_S * 1e6)
-    columns["duration"] = columns["duration"].cast(KEPT["duration"])
+    columns["ts"] = microseconds.cast(kinds["ts"])
+    bad_duration = pl.lit(value=False)
+    for name in [s for s in SPANS if s in kinds and s in frame.columns]:
+        span = _whole(columns[name] * 1e6, _TS_LIMIT_S * 1e6).cast(kinds[name])
+        bad_duration = pl.col(name).is_not_null() & span.is_null()
+        columns[name] = span
     extra = {"stream": pl.col("stream")} if "stream" in frame.columns else {}
-    bad_duration = (
-        pl.col("duration").is_not_null() & columns["duration"].is_null()
-        if "duration" in frame.columns
-        else pl.lit(value=False)
-    )
     return frame.select(**columns, **extra, bad_duration=bad_duration)
 
 
@@ -224,41 +224,51 @@ def _iso_microseconds(text: pl.Expr) -> pl.Expr:
     return pl.when(whole).then(seconds.cast(pl.Int64) + fraction)
 
 
-def _check(frame: pl.DataFrame, path: str, bad: list[BadRow]) -> pl.DataFrame:
+def _check(frame: pl.DataFrame, segment: Segment, bad: list[BadRow]) -> pl.DataFrame:
     """Take out the rows whose values cannot be true."""
-    required = pl.any_horizontal(pl.col(name).is_null() for name in REQUIRED)
+    log = segment.layout.log
+    kinds = kept(log)
+    missing = pl.any_horizontal(pl.col(name).is_null() for name in required(log))
     address = ~(
         pl.col("id.orig_h").str.contains(_ADDRESS)
         & pl.col("id.resp_h").str.contains(_ADDRESS)
     )
-    counts = ("orig_bytes", "resp_bytes", "orig_pkts", "resp_pkts", "missed_bytes")
-    negative = pl.any_horizontal(pl.col(name) < 0 for name in counts)
-    duration = pl.col("bad_duration") | (pl.col("duration") < pl.duration())
+    counts = [name for name, kind in kinds.items() if kind == pl.Int64]
+    spans = [name for name in SPANS if name in kinds]
+    negative = pl.any_horizontal(
+        pl.col("bad_duration"),
+        *(pl.col(name) < 0 for name in counts),
+        *(pl.col(name) < pl.duration() for name in spans),
+    )
     reason = (
-        pl.when(
-            pl.col("stream") != "conn" if "stream" in frame.columns else pl.lit(False)
-        )
+        pl.when(pl.col("stream") != log if "stream" in frame.columns else pl.lit(False))
         .then(pl.lit("other-log"))
-        .when(required)
+        .when(missing)
         .then(pl.lit("missing"))
         .when(address)
         .then(pl.lit("address"))
-        .when(negative.fill_null(value=False) | duration.fill_null(value=False))
+        .when(negative.fill_null(value=False))
         .then(pl.lit("range"))
     )
     frame = frame.with_columns(reason=reason)
-    kept = frame.select(*KEPT, "line")
+    rows = frame.select(*kinds, "line")
     if frame["reason"].null_count() == frame.height:
-        return kept
+        return rows
+    details = _details(log)
     is_good = frame["reason"].is_null()
     for row in frame.filter(~is_good).iter_rows(named=True):
-        bad.append(BadRow(path, row["line"], row["reason"], _DETAILS[row["reason"]]))
-    return kept.filter(is_good)
+        reason = row["reason"]
+        bad.append(BadRow(segment.path, row["line"], reason, details[reason]))
+    return rows.filter(is_good)
 
 
-_DETAILS = {
-    "other-log": "expected a row of the conn log, found one of another log",
-    "missing": f"expected values for {', '.join(REQUIRED)}, found one unset",
-    "address": "expected IP addresses in id.orig_h and id.resp_h, found other text",
-    "range": "expected counts and a duration of at least 0, found less or no number",
-}
+def _details(log: str) -> dict[str, str]:
+    """Say why a row of a log was taken out, by reason."""
+    names = ", ".join(required(log))
+    return {
+        "other-log": f"expected a row of the {log} log, found one of another log",
+        "missing": f"expected values for {names}, found one unset",
+        "address": "expected IP addresses in id.orig_h and id.resp_h, found other text",
+        "range": "expected counts and a duration of at least 0, found less or no "
+        "number",
+    }

@@ -1,7 +1,7 @@
-"""Zeek's names and types: which conn columns are read, and what a header says.
+"""Zeek's names and types: which columns of which log are read, what a header says.
 
-The only module that spells out conn.log's columns; other modules use the names given
-here. Rows are the business of `entropy_ids.collector.parse`.
+The only module that spells out the columns of conn.log; other modules use the names
+given here. Rows are the business of `entropy_ids.collector.parse`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TsStyle = Literal["epoch", "millis", "iso"]
 
 @dataclass(frozen=True)
 class Field:
-    """A conn.log column: how it is parsed and how it is kept."""
+    """A column of a log: how it is parsed and how it is kept."""
 
     arrow: pa.DataType
     kept: pl.DataType
@@ -52,8 +52,45 @@ CONN: dict[str, Field] = {
     "resp_pkts": Field(_COUNT, pl.Int64()),
     "missed_bytes": Field(_COUNT, pl.Int64()),
 }
-REQUIRED = tuple(name for name, column in CONN.items() if column.required)
-KEPT = {name: column.kept for name, column in CONN.items()}
+_ROW = {name: CONN[name] for name in ("ts", "uid")} | {
+    name: CONN[name] for name in CONN if name.startswith("id.")
+}
+_WORD, _NUMBER = Field(_TEXT, pl.String()), Field(_COUNT, pl.Int64())
+_FLAG = Field(pa.bool_(), pl.Boolean())
+SCHEMAS: dict[str, dict[str, Field]] = {
+    "conn": CONN,
+    "dns": _ROW
+    | {
+        "rtt": CONN["duration"],
+        "query": _WORD,
+        "qtype_name": _WORD,
+        "rcode_name": _WORD,
+    },
+    "ssh": _ROW | {"auth_success": _FLAG, "auth_attempts": _NUMBER},
+    "http": _ROW
+    | {"method": _WORD, "uri": _WORD, "status_code": _NUMBER, "username": _WORD},
+    "kerberos": _ROW
+    | {"request_type": _WORD, "client": _WORD, "success": _FLAG, "error_msg": _WORD},
+    "smtp": _ROW | {"last_reply": _WORD},
+    "ftp": _ROW | {"user": _WORD, "command": _WORD, "reply_code": _NUMBER},
+}
+"""The logs that can be counted, and of each the columns that are."""
+
+
+def required(log: str) -> tuple[str, ...]:
+    """Name the columns that every row of a log has."""
+    return tuple(name for name, column in SCHEMAS[log].items() if column.required)
+
+
+def kept(log: str) -> dict[str, pl.DataType]:
+    """Give the columns of a log's rows, as they are kept."""
+    return {name: column.kept for name, column in SCHEMAS[log].items()}
+
+
+REQUIRED = required("conn")
+KEPT = kept("conn")
+SPANS = ("duration", "rtt")
+"""From a row's ``ts`` to its end; where a log has neither, the row ends at once."""
 
 _EPOCH = re.compile(rb"-?\d+(\.\d*)?([eE][+-]?\d+)?")
 _ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?")
@@ -75,6 +112,8 @@ class Layout:
         Pinned by the first row that has one; None until then.
     path
         The log's own name as its ``#path`` line gives it; None when it has none.
+    log
+        The log that it has to be.
     """
 
     format: Literal["tsv", "json"]
@@ -83,6 +122,7 @@ class Layout:
     unset: str = "-"
     ts_style: TsStyle | None = None
     path: str | None = None
+    log: str = "conn"
 
     def pinned(self, lines: Iterable[bytes]) -> Layout:
         """Pin the style of timestamps by the first of ``lines`` that shows one."""
@@ -113,19 +153,22 @@ class Layout:
 
 
 def with_fields(layout: Layout, fields: tuple[str, ...], where: str) -> Layout:
-    """Give ``layout`` other columns, checked to be those of a conn log."""
-    missing = [name for name in REQUIRED if name not in fields]
+    """Give ``layout`` other columns, checked to be those of its log."""
+    missing = [name for name in required(layout.log) if name not in fields]
     if missing:
         raise InputError(
-            f"{where}: expected the columns of a conn log, found no "
-            f"{', '.join(missing)} in #fields; give conn logs only"
+            f"{where}: expected the columns of a {layout.log} log, found no "
+            f"{', '.join(missing)} in #fields; give {layout.log} logs only"
         )
     return replace(layout, fields=fields)
 
 
 def end_us(frame: pl.DataFrame) -> pl.Series:
     """Give each row's end, microseconds since 1970; unset duration counts as 0."""
-    end = pl.col("ts").cast(pl.Int64) + pl.col("duration").cast(pl.Int64).fill_null(0)
+    end = pl.col("ts").cast(pl.Int64)
+    for name in SPANS:
+        if name in frame.columns:
+            end = end + pl.col(name).cast(pl.Int64).fill_null(0)
     return frame.select(end.alias("end_us")).to_series()
 
 

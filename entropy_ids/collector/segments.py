@@ -129,6 +129,8 @@ class Segmenter:
         Number of the next line, from 1.
     layout
         How rows are to be read; None until the first line told.
+    log
+        The log that it has to be.
 
     Examples
     --------
@@ -140,11 +142,16 @@ class Segmenter:
     """
 
     def __init__(
-        self, path: str | Path, line: int = 1, layout: Layout | None = None
+        self,
+        path: str | Path,
+        line: int = 1,
+        layout: Layout | None = None,
+        log: str = "conn",
     ) -> None:
         self.path = str(path)
         self.line = line
         self.layout = layout
+        self.log = log
 
     def feed(self, block: bytes) -> Iterator[Segment]:
         """Yield the rows of whole lines, in stretches that one `Layout` describes.
@@ -155,7 +162,7 @@ class Segmenter:
         ------
         InputError
             When the content is neither Zeek TSV nor one JSON object per line, or is
-            another log than conn.
+            another log.
         """
         if self.layout is None:
             block = self._begin(block)
@@ -167,7 +174,7 @@ class Segmenter:
             if is_header:
                 self.layout = _header_line(self.layout, data, where)
             elif data.strip():
-                _check_is_conn(self.layout, where)
+                _check_is_log(self.layout, where)
                 if self.layout.ts_style is None:
                     self.layout = self.layout.pinned(BytesIO(data))
                 yield Segment(self.path, line, self.layout, data)
@@ -179,7 +186,7 @@ class Segmenter:
         block = self._pass(block, block.rfind(b"\n", 0, blank) + 1)
         if not block.strip():
             return b""
-        self.layout, used = _first_layout(block, self.path)
+        self.layout, used = _first_layout(block, self.path, self.log)
         return self._pass(block, used)
 
     def _pass(self, block: bytes, used: int) -> bytes:
@@ -187,16 +194,18 @@ class Segmenter:
         return block[used:]
 
 
-def segments(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Segment]:
-    """Yield a conn log's rows in stretches that one `Layout` describes.
+def segments(
+    path: Path, block_bytes: int = BLOCK_BYTES, log: str = "conn"
+) -> Iterator[Segment]:
+    """Yield a log's rows in stretches that one `Layout` describes.
 
     Raises
     ------
     InputError
         When the content is neither Zeek TSV nor one JSON object per line, when it is
-        another log than conn, or when it cannot be read.
+        another log, or when it cannot be read.
     """
-    segmenter = Segmenter(path)
+    segmenter = Segmenter(path, log=log)
     for block in blocks(path, block_bytes):
         yield from segmenter.feed(block)
 
@@ -211,13 +220,13 @@ def _clean_start(block: bytes, path: str) -> bytes:
     return stripped if stripped.startswith(b"#") else block
 
 
-def _first_layout(block: bytes, path: str) -> tuple[Layout, int]:
+def _first_layout(block: bytes, path: str, log: str) -> tuple[Layout, int]:
     """Tell the format by the first line; give the bytes that it took as a header."""
     start = block.lstrip()[:1]
     if start == b"#":
-        return Layout("tsv"), 0
+        return Layout("tsv", log=log), 0
     if start == b"{":
-        return Layout("json"), 0
+        return Layout("json", log=log), 0
     if start == b"[":
         raise InputError(
             f"{path}: expected one JSON object per line, found a JSON array; "
@@ -226,7 +235,7 @@ def _first_layout(block: bytes, path: str) -> tuple[Layout, int]:
     first, _, _ = block.partition(b"\n")
     names = tuple(first.decode("utf-8", "replace").strip("\r").split("\t"))
     if is_bare_header(first):
-        layout = with_fields(Layout("tsv"), names, f"{path}:1")
+        layout = with_fields(Layout("tsv", log=log), names, f"{path}:1")
         return layout, min(len(first) + 1, len(block))
     raise InputError(
         f"{path}: expected a Zeek log (a #fields header, or one JSON object per line), "
@@ -263,7 +272,7 @@ def _header_line(layout: Layout, line: bytes, where: str) -> Layout:
     key, _, value = text.partition(layout.separator.decode())
     if key == "#fields":
         fields = tuple(value.split(layout.separator.decode()))
-        if layout.path not in (None, "conn"):
+        if layout.path not in (None, layout.log):
             return replace(layout, fields=fields)
         return replace(with_fields(layout, fields, where), ts_style=None)
     if key == "#unset_field":
@@ -283,11 +292,13 @@ def _separator(text: str, where: str) -> bytes:
     return bytes.fromhex(found[1]) if found[1] else found[2].encode()
 
 
-def _check_is_conn(layout: Layout, where: str) -> None:
-    if layout.path not in (None, "conn"):
+def _check_is_log(layout: Layout, where: str) -> None:
+    if layout.path not in (None, layout.log):
+        is_conn = layout.log == "conn"
+        advice = "give conn logs only, the others are joined from them"
         raise InputError(
-            f"{where}: expected #path conn, found #path {layout.path}; "
-            "give conn logs only, the others are joined from them"
+            f"{where}: expected #path {layout.log}, found #path {layout.path}; "
+            f"{advice if is_conn else 'name the file as its log is named'}"
         )
     if layout.format == "tsv" and not layout.fields:
         raise InputError(

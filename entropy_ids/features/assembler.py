@@ -1,6 +1,8 @@
 """Put the streams of one sensor together into closed minutes.
 
 A minute closes when every stream's clock has passed it; it is never opened again.
+Minutes are those of conn: it tells which there are, what is known of them, and their
+flows. Streams of other logs add tables of their own, each by its own clock.
 Rows get their minutes at once, and are counted when a minute closes or many wait:
 memory holds the counts of the open minutes, and a bounded number of rows.
 """
@@ -15,11 +17,11 @@ from itertools import pairwise
 import polars as pl
 
 from entropy_ids.errors import StateError
-from entropy_ids.features.clock import LogClock, Stamped
-from entropy_ids.features.counting import TABLES, count, with_direction
+from entropy_ids.features.clock import Stamped
+from entropy_ids.features.counting import TABLES, count, count_log, with_direction
 from entropy_ids.features.coverage import index_of, sizes_of
+from entropy_ids.features.stream import CONN, Part, Stream, cut
 from entropy_ids.features.stream import FAR as FAR
-from entropy_ids.features.stream import Part, Stream, cut, first_rows, kept
 from entropy_ids.types import (
     MINUTE_S,
     Account,
@@ -70,10 +72,11 @@ class Assembler:
     ----------
     streams
         The names of all streams; a minute waits for each of them until `release`.
+        Their logs are told by them (`entropy_ids.collector.LogFile.stream`).
     local_networks
         The site's networks, for directions.
     tables
-        The count tables wanted.
+        The count tables wanted of conn.
     lifts
         What was decided before, in the order of decision.
 
@@ -93,7 +96,7 @@ class Assembler:
     next_open: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self._streams = {name: Stream() for name in self.streams}
+        self._streams = {name: Stream(name=name) for name in self.streams}
         self._partial: list[tuple[int, int]] = []
         self._epoch = 0
         self._was_lossy = False
@@ -169,7 +172,10 @@ class Assembler:
         closed = [
             chunk for name in sorted(self.streams) for chunk in self.release(name)
         ]
-        return closed + self._close_all()
+        closed += self._close_all()
+        for one in self._ordered(ours=False):
+            self._leave_out(self._before(one, FAR)[0])
+        return closed
 
     def state(self) -> State:
         """Give a copy of all that the next push depends on.
@@ -236,20 +242,35 @@ class Assembler:
             frame = stamped.frame
             first = max(one.floor, self._open_from())
             if frame["minute"][0] < first:  # of a stream that fell behind
-                frame = frame.with_columns(pl.col("minute").clip(first))
+                frame = self._late(one, frame, first)
             one.add(frame)
             self.account.counted += frame.height
-        self._collect(one.clock)
+        self._collect(one)
         closed += self._close(self._limit())
         if sum(frame.height for frame in one.waiting) > COUNT_ROWS:
             frame = _joined(one.waiting)
-            one.fold(self._count(frame), kept(frame))
+            one.fold(self._count(one, frame), frame)
             one.waiting = []
         return closed
+
+    def _late(self, one: Stream, frame: pl.DataFrame, first: int) -> pl.DataFrame:
+        """Take rows of conn in the first open minute; those of other logs are stale.
+
+        Minutes of another log never go back, so that they do not depend on how far conn
+        was read.
+        """
+        if one.log == CONN:
+            return frame.with_columns(pl.col("minute").clip(first))
+        rows = frame.filter(pl.col("minute") >= first)
+        self.account.refuse("stale", frame.height - rows.height)
+        return rows
 
     def _begin(self, one: Stream, stamped: Stamped) -> list[Minutes]:
         """Begin an epoch: close all that is open when the clock was anchored anew."""
         closed: list[Minutes] = []
+        if one.log != CONN:  # conn alone tells that the sensor's clock was set
+            one.epoch = stamped.epoch
+            return closed
         if one.epoch >= 0:
             closed = self._close_all()
             self.next_open, self._was_lossy, one.floor = None, False, -FAR
@@ -259,7 +280,10 @@ class Assembler:
         self._partial.append((first, stamped.settled))
         return closed
 
-    def _count(self, frame: pl.DataFrame) -> Part:
+    def _count(self, one: Stream, frame: pl.DataFrame) -> Part:
+        if one.log != CONN:
+            rows = frame.group_by("minute").agg(flows=pl.len().cast(pl.Int64))
+            return Part(count_log(one.log, frame), rows)
         frame = with_direction(frame, self.local_networks)
         return Part(count(frame, self.tables), sizes_of(frame))
 
@@ -269,13 +293,14 @@ class Assembler:
         if len(self.bad) < MOST_BAD:
             self.bad.append(row)
 
-    def _collect(self, clock: LogClock) -> None:
+    def _collect(self, one: Stream) -> None:
+        clock = one.clock
         for row, minute in clock.quarantined:
             self._quarantine(row)
             if row.reason == "future":
                 detail = f"{row.file}:{row.line}: {row.detail}"
                 self.quality.append(Quality("future-rows", minute, detail))
-        self.quality += clock.quality
+        self.quality += clock.quality if one.log == CONN else []
         clock.quarantined.clear()
         clock.quality.clear()
 
@@ -283,26 +308,37 @@ class Assembler:
         return -FAR if self.next_open is None else self.next_open
 
     def _limit(self) -> int | None:
-        """Give the first minute that some stream may still add to."""
-        minutes = [self._streams[name].minute for name in self.waited]
-        if not minutes or None in minutes:
+        """Give the first minute that some stream may still add to.
+
+        Where another log is behind conn, minutes close up to the last row of conn
+        before it: a gap in conn is judged whole.
+        """
+        waited = [self._streams[name] for name in self.waited]
+        known = [(one.minute, one.log) for one in waited if one.minute is not None]
+        ours = [minute for minute, log in known if log == CONN]
+        if not ours or len(known) < len(waited):
             return None
-        return min(minute for minute in minutes if minute is not None)
+        limit, _ = min(known)
+        return limit if limit == min(ours) else self._after(limit)
+
+    def _after(self, limit: int = FAR) -> int | None:
+        """Give the minute after the last open row of conn before a minute."""
+        lasts = [one.last_before(limit) for one in self._ordered(ours=True)]
+        last = max((minute for minute in lasts if minute is not None), default=None)
+        return None if last is None else last + MINUTE_S
 
     def _close_all(self) -> list[Minutes]:
-        lasts = [one.last for one in self._streams.values()]
-        last = max((minute for minute in lasts if minute is not None), default=None)
-        if last is None:
+        limit = self._after()
+        if limit is None:
             return []
-        self._partial.append((last, last + MINUTE_S))
-        return self._close(last + MINUTE_S)
+        self._partial.append((limit - MINUTE_S, limit))
+        return self._close(limit)
 
     def _close(self, limit: int | None) -> list[Minutes]:
         """Close the minutes before ``limit``."""
         if limit is None or limit <= self._open_from():
             return []
-        ordered = [self._streams[name] for name in sorted(self._streams)]
-        done = [self._before(one, limit) for one in ordered]
+        done = [self._before(one, limit) for one in self._ordered(ours=True)]
         parts = [part for some, _ in done for part in some]
         if not parts:
             return []
@@ -311,7 +347,28 @@ class Assembler:
         self.next_open = limit
         self._partial = [span for span in self._partial if span[1] > limit]
         rows = _joined([frame for _, some in done for frame in some])
-        return [Minutes(index, whole.tables, rows)]
+        beside = self._tables_beside(int(index["minute"][0]), limit)
+        return [Minutes(index, whole.tables | beside, rows)]
+
+    def _ordered(self, *, ours: bool) -> list[Stream]:
+        """Give the streams of conn, or those of the other logs, by name."""
+        every = [self._streams[name] for name in sorted(self._streams)]
+        return [one for one in every if (one.log == CONN) == ours]
+
+    def _tables_beside(self, first: int, limit: int) -> dict[str, pl.DataFrame]:
+        """Take the tables of other logs; rows before conn's first minute are none's."""
+        beside = self._ordered(ours=False)
+        parts = [part for one in beside for part in self._before(one, limit)[0]]
+        early = pl.col("minute") < first
+        self._leave_out([piece for part in parts for piece in part.where(early)])
+        parts = [piece for part in parts for piece in part.where(~early)]
+        return Part.join(parts).tables if parts else {}
+
+    def _leave_out(self, parts: Sequence[Part]) -> None:
+        """Account for rows that lie before the first minute of conn, or after it."""
+        rows = sum(int(part.sizes["flows"].sum()) for part in parts)
+        self.account.counted -= rows
+        self.account.outside += rows
 
     def _before(self, one: Stream, limit: int) -> tuple[list[Part], list[pl.DataFrame]]:
         """Take a stream's minutes before a limit: parts, and rows to name."""
@@ -322,8 +379,8 @@ class Assembler:
         fresh, one.waiting = cut(one.waiting, limit)
         if fresh:
             frame = _joined(fresh)
-            parts.append(self._count(frame))
-            rows = [first_rows([*rows, kept(frame)])]
+            parts.append(self._count(one, frame))
+            rows = one.named(rows, frame)
         return parts, rows
 
     def _index(self, sizes: pl.DataFrame, limit: int) -> pl.DataFrame:

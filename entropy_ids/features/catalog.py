@@ -1,7 +1,8 @@
 """The catalog: what is counted, which features are seen in it, and the default columns.
 
 A feature is one row of `FEATURES`; a column is a feature seen in one direction through
-one statistic. How counts are made is left to `entropy_ids.features.counting`.
+one statistic. How counts are made is left to `entropy_ids.features.counting`; features
+of other logs than conn stand where these are counted.
 """
 
 from __future__ import annotations
@@ -9,43 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from entropy_ids.errors import ConfigError
+from entropy_ids.features.feature import Feature as Feature
+from entropy_ids.features.logins import LOGIN_FEATURES
+from entropy_ids.features.queries import QUERY_FEATURES
 from entropy_ids.types import DIRECTIONS
-
-Weight = Literal["flows", "bytes", "sent", "peers", "ports"]
-Kind = Literal["distribution", "largest", "volume"]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """Something of connections that a minute has a distribution (or a size) of.
-
-    Attributes
-    ----------
-    table
-        The count table it is seen in.
-    key
-        The columns whose values are counted.
-    weight
-        What a value counts for: its flows, its bytes (both ways, or those that the
-        originator sent), its distinct peers, or its distinct responder ports.
-    kind
-        ``distribution`` has entropies; ``largest`` is the weight of the heaviest value;
-        ``volume`` the sum of all weights.
-    ports
-        Only connections to these responder ports count; all when empty.
-    """
-
-    name: str
-    table: str
-    key: tuple[str, ...]
-    meaning: str
-    weight: Weight = "flows"
-    kind: Kind = "distribution"
-    ports: tuple[int, ...] = ()
-
 
 LOGIN_PORTS = (21, 22, 23, 2222, 1433, 3306, 3389, 5432, 5900)
 """FTP, SSH, Telnet, databases, remote desktops: where passwords are guessed."""
@@ -115,6 +85,8 @@ FEATURES: dict[str, Feature] = {
         ),
         Feature("bytes", "talk", (), "bytes both ways", "bytes", "volume"),
         Feature("sent", "talk", (), "bytes sent by originators", "sent", "volume"),
+        *QUERY_FEATURES,
+        *LOGIN_FEATURES,
     )
 }
 
@@ -131,6 +103,8 @@ NAMED = (
 )
 """What the values of a minute are named by. ``orig_net`` is the source's network (IPv4
 /16, IPv6 /32): in a flood from everywhere no address stands out, but networks may."""
+NAMED_BESIDE = ("domain", "account")
+"""What they are named by besides, where the log that has it is read."""
 
 STATISTICS = ("renyi", "tsallis", "rarefied", "log2")
 _UNITS = {

@@ -14,6 +14,8 @@ from functools import lru_cache
 import polars as pl
 
 from entropy_ids.errors import ConfigError
+from entropy_ids.features.logins import count_logins
+from entropy_ids.features.queries import count_queries
 from entropy_ids.types import DIRECTIONS
 
 Tables = Mapping[str, pl.DataFrame]
@@ -29,14 +31,15 @@ TABLES: dict[str, tuple[str, ...]] = {
     "duration": ("duration",),
     **{name: (name,) for name in _BINNED},
 }
-"""Count tables and the columns whose values they count, per minute and direction.
+"""Count tables of conn and the columns whose values they count, per minute and
+direction.
 
 ``talk`` also sums ``bytes`` and ``sent`` (the originator's part of them); all give
 ``flows``. Null is Zeek's unset: a value of its own. Durations and sizes are log2 bins,
 -1 for 0.
 """
-_SUMS = ("flows", "bytes", "sent")
-_ANCHOR = ("minute", "direction")
+SUMS = ("flows", "bytes", "sent", "tries")
+ANCHOR = ("minute", "direction")
 
 
 def log2_bin(value: pl.Expr) -> pl.Expr:
@@ -85,7 +88,20 @@ def _count(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
     sums = [pl.len().cast(pl.Int64).alias("flows")]
     if name == "talk":
         sums += [pl.col("bytes").sum(), pl.col("sent").sum()]
-    return frame.group_by(*_ANCHOR, *TABLES[name]).agg(sums)
+    return frame.group_by(*ANCHOR, *TABLES[name]).agg(sums)
+
+
+def count_log(log: str, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Count rows of another log than conn that carry ``minute``.
+
+    They have no direction: the log's columns are seen for the whole site alone.
+    """
+    return count_queries(frame) if log == "dns" else count_logins(log, frame)
+
+
+def key_of(table: pl.DataFrame) -> tuple[str, ...]:
+    """Name the columns whose values a count table counts."""
+    return tuple(name for name in table.columns if name not in ANCHOR + SUMS)
 
 
 def add(parts: Sequence[Tables]) -> dict[str, pl.DataFrame]:
@@ -100,14 +116,15 @@ def add(parts: Sequence[Tables]) -> dict[str, pl.DataFrame]:
     """
     if len(parts) == 1:
         return dict(parts[0])
-    plans = {name: _add([part[name] for part in parts], name) for name in parts[0]}
+    names = dict.fromkeys(name for part in parts for name in part)
+    plans = {n: _add([part[n] for part in parts if n in part]) for n in names}
     return dict(zip(plans, pl.collect_all(plans.values()), strict=True))
 
 
-def _add(tables: list[pl.DataFrame], name: str) -> pl.LazyFrame:
+def _add(tables: list[pl.DataFrame]) -> pl.LazyFrame:
     both = pl.concat(tables)
-    sums = [pl.col(column).sum() for column in _SUMS if column in both.columns]
-    return both.lazy().group_by(*_ANCHOR, *TABLES[name]).agg(sums)
+    sums = [pl.col(column).sum() for column in SUMS if column in both.columns]
+    return both.lazy().group_by(*ANCHOR, *key_of(both)).agg(sums)
 
 
 def with_direction(

@@ -10,12 +10,10 @@ import pandas as pd
 import polars as pl
 
 from entropy_ids.features.catalog import FEATURES, PAIR, Column
-from entropy_ids.features.counting import TABLES, Tables
+from entropy_ids.features.counting import ANCHOR, SUMS, Tables, key_of
 from entropy_ids.features.entropy import Floats, Spectrum, rarefied, renyi, tsallis
+from entropy_ids.features.feature import Key, View
 from entropy_ids.types import DIRECTIONS, EntropySeries, Minutes
-
-Key = tuple[str, ...]
-Ports = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -55,17 +53,16 @@ class Measure:
 
     def _spectra(self, tables: Tables) -> Iterator[tuple[Spectrum, list[int]]]:
         """Yield each spectrum once, with the columns that are read off it."""
-        places: dict[tuple[str, Key, str, Ports], list[int]] = {}
+        places: dict[tuple[View, str], list[int]] = {}
         for place, column in enumerate(self.columns):
             feature = FEATURES[column.feature]
-            source = (feature.table, feature.key, feature.weight, feature.ports)
-            places.setdefault(source, []).append(place)
+            places.setdefault((feature.view, feature.weight), []).append(place)
         rolled = Rollups(tables)
         plans = []
-        for (table, key, weight, ports), wanted in places.items():
+        for (view, weight), wanted in places.items():
             directions = {self.columns[place].direction for place in wanted}
-            counts = rolled.get(table, key, ports).rename({weight: "c"})
-            plans.append(_plan(counts, key, directions))
+            counts = rolled.get(view).rename({weight: "c"})
+            plans.append(_plan(counts, view.key, directions))
         for table_of, wanted in zip(
             pl.collect_all(plans), places.values(), strict=True
         ):
@@ -100,33 +97,61 @@ class Rollups:
     """Plans of count tables summed to any key, with every weight that a value has.
 
     Weights add over directions: a pair of addresses has one direction, so that the
-    distinct peers of a host do, too.
+    distinct peers of a host do, too. A table that is not there is an empty one: no
+    stream of its log was read.
     """
 
     def __init__(self, tables: Tables) -> None:
+        self._keys = {name: key_of(table) for name, table in tables.items()}
         self._tables = {name: table.lazy() for name, table in tables.items()}
-        self._made: dict[tuple[str, Key, Ports], pl.LazyFrame] = {}
+        self._sums = {
+            name: [column for column in SUMS if column in table.columns]
+            for name, table in tables.items()
+        }
+        self._made: dict[View, pl.LazyFrame] = {}
 
-    def get(self, table: str, key: Key, ports: Ports = ()) -> pl.LazyFrame:
+    def get(self, view: View) -> pl.LazyFrame:
         """Give ``minute``, ``direction``, the key and its weights."""
-        if TABLES[table] == key and not ports:
-            return self._tables[table]
-        if (table, key, ports) not in self._made:
-            self._made[table, key, ports] = self._roll(table, key, ports)
-        return self._made[table, key, ports]
+        if view.table not in self._tables:
+            return _nothing(view.key)
+        if self._keys[view.table] == view.key and view == View(view.table, view.key):
+            return self._tables[view.table]
+        if view not in self._made:
+            made = self._talk(view) if view.table == "talk" else self._roll(view)
+            self._made[view] = made
+        return self._made[view]
 
-    def _roll(self, table: str, key: Key, ports: Ports) -> pl.LazyFrame:
-        counts, distinct = self._tables[table], "ports"
-        if ports:
-            counts = counts.filter(pl.col("id.resp_p").is_in(ports))
-        elif key != PAIR and set(key) < set(PAIR):
-            counts, distinct = self.get(table, PAIR), "peers"
-        return counts.group_by("minute", "direction", *key).agg(
-            pl.col("flows").sum(),
-            pl.col("bytes").sum(),
-            pl.col("sent").sum(),
+    def _talk(self, view: View) -> pl.LazyFrame:
+        counts, distinct = self._tables["talk"], "ports"
+        if view.ports:
+            counts = counts.filter(pl.col("id.resp_p").is_in(view.ports))
+        elif view.key != PAIR and set(view.key) < set(PAIR):
+            counts, distinct = self.get(View("talk", PAIR)), "peers"
+        return self._summed(counts, view, distinct)
+
+    def _roll(self, view: View) -> pl.LazyFrame:
+        """Sum a table of another log; of what is counted, ``of`` is distinct."""
+        counts = self._tables[view.table]
+        if view.only:
+            column, *values = view.only
+            counts = counts.filter(pl.col(column).is_in(values))
+        if view.of:
+            counts = self._summed(counts, view._replace(key=view.of), "rows")
+        return self._summed(counts, view, "distinct")
+
+    def _summed(self, counts: pl.LazyFrame, view: View, distinct: str) -> pl.LazyFrame:
+        return counts.group_by(*ANCHOR, *view.key).agg(
+            *(pl.col(column).sum() for column in self._sums[view.table]),
             pl.len().cast(pl.Int64).alias(distinct),
         )
+
+
+def _nothing(key: Key) -> pl.LazyFrame:
+    """Plan the counts of a log that was not read."""
+    weights = (*SUMS, "distinct")
+    kinds: dict[str, pl.DataType] = {"minute": pl.Int64(), "direction": pl.Int8()}
+    kinds |= dict.fromkeys(key, pl.String())
+    return pl.LazyFrame(schema=kinds | dict.fromkeys(weights, pl.Int64()))
 
 
 def _plan(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from entropy_ids.collector.archive import log_of_stream
 from entropy_ids.features.clock import LogClock
 from entropy_ids.features.counting import add
 
@@ -18,6 +19,8 @@ FAR = 1 << 40
 ROWS_KEPT = 200_000
 """So many rows of each stream and minute are kept to name connections by: all of them
 up to 3,300 rows/s. 500,000 take 60 MB more."""
+CONN = "conn"
+"""The log that closes minutes; others are counted beside it."""
 MOST_FRAMES = 64
 """Waiting rows of more pushes than this are put together: a frame costs some 20 kB."""
 ROW_COLUMNS = (
@@ -77,6 +80,8 @@ class Stream:
 
     Attributes
     ----------
+    name
+        Tells its log, too (`entropy_ids.collector.LogFile.stream`).
     good
         Rows pushed so far.
     floor
@@ -88,9 +93,10 @@ class Stream:
     parts
         Counted rows: one large part, and what is still small beside it.
     kept
-        The columns by which counted rows are named.
+        The columns by which counted rows are named; of conn alone.
     """
 
+    name: str = ""
     clock: LogClock = field(default_factory=LogClock)
     epoch: int = -1
     good: int = 0
@@ -102,18 +108,23 @@ class Stream:
     kept: list[pl.DataFrame] = field(default_factory=list)
 
     @property
+    def log(self) -> str:
+        """The log that its rows are of."""
+        return log_of_stream(self.name)
+
+    @property
     def minute(self) -> int | None:
         """The first minute that it may add to; None before its clock has settled."""
         if self.clock.minute is not None:
             return max(self.clock.minute, self.floor)
         return self.floor if self.floor > -FAR else None
 
-    @property
-    def last(self) -> int | None:
-        """The last minute that it has open rows of."""
-        minutes = [int(frame["minute"][-1]) for frame in self.waiting[-1:]]
+    def last_before(self, limit: int) -> int | None:
+        """Give the last minute before ``limit`` that it has open rows of."""
+        waiting, _ = cut(self.waiting, limit)
+        minutes = [int(frame["minute"][-1]) for frame in waiting[-1:]]
         minutes += [minute for part in self.parts for minute in part.sizes["minute"]]
-        return max(minutes, default=None)
+        return max((minute for minute in minutes if minute < limit), default=None)
 
     @property
     def stands_us(self) -> int:
@@ -128,20 +139,28 @@ class Stream:
             self.floor = max(self.floor, minute)
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Take stamped rows."""
+        """Take stamped rows; minutes of another log than conn never go back."""
+        if self.log != CONN and frame.height:
+            self.floor = int(frame["minute"][-1])
         self.waiting.append(frame)
         if len(self.waiting) > MOST_FRAMES:
             self.waiting = [pl.concat(self.waiting, rechunk=True)]
 
-    def fold(self, part: Part, rows: pl.DataFrame) -> None:
-        """Take counted rows; the first of each minute are kept to be named by.
+    def fold(self, part: Part, frame: pl.DataFrame) -> None:
+        """Take the counts of rows; the first of each minute are kept to be named by.
 
         All is added when the later parts outgrow the first: each row twice or so.
         """
         self.parts.append(part)
         if sum(later.height for later in self.parts[1:]) >= self.parts[0].height:
             self.parts = [Part.join(self.parts)]
-        self.kept = [first_rows([*self.kept, rows])]
+        self.kept = self.named(self.kept, frame)
+
+    def named(
+        self, rows: list[pl.DataFrame], frame: pl.DataFrame
+    ) -> list[pl.DataFrame]:
+        """Put what is kept of more rows to what is kept already."""
+        return [first_rows([*rows, kept(frame)])] if self.log == CONN else []
 
 
 def cut(

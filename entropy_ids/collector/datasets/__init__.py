@@ -4,7 +4,13 @@ Each set is read in the form in which it was published. What the classes mean, a
 is done with them, is left to the detectors and to the evaluation.
 """
 
-from entropy_ids.collector.datasets.formats import FORMATS, Format, labelled, read
+from entropy_ids.collector.datasets.formats import (
+    FORMATS,
+    Format,
+    begins_us,
+    labelled,
+    read,
+)
 from entropy_ids.collector.datasets.rows import COLUMNS, NORMAL
 
-__all__ = ["COLUMNS", "FORMATS", "NORMAL", "Format", "labelled", "read"]
+__all__ = ["COLUMNS", "FORMATS", "NORMAL", "Format", "begins_us", "labelled", "read"]

@@ -41,11 +41,14 @@ class Format:
         Tells by a file's first bytes, unpacked and in whole lines, whether it is one.
     read
         Yields its rows in file order.
+    as_written
+        True for logs: their order is that of a collector already.
     """
 
     name: str
     recognises: Callable[[bytes], bool]
     read: Callable[[Path], Iterator[Parsed]]
+    as_written: bool = False
 
 
 FORMATS = (
@@ -53,7 +56,7 @@ FORMATS = (
     Format("cicids-2017", CICIDS2017.recognises, CICIDS2017.read),
     Format("ctu-13", CTU13.recognises, CTU13.read),
     Format("unsw-nb15", UNSW_NB15.recognises, UNSW_NB15.read),
-    Format("zeek-labelled", zeek.recognises, zeek.read),
+    Format("zeek-labelled", zeek.recognises, zeek.read, as_written=True),
 )
 
 
@@ -75,19 +78,22 @@ def labelled(path: str | Path) -> str | None:
 
 
 def read(path: str | Path, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[Parsed]:
-    """Read a labelled set in the order of a collector: by end, ties by line.
+    """Read a labelled set in the order of a collector: logs as they were written.
+
+    Other sets are put in the order of their rows' ends, ties by line.
 
     Parameters
     ----------
     path
         A plain, gzip or zstd file of one of `FORMATS`.
     rows_per_batch
-        Rows of a batch; the last may have fewer.
+        Rows of a batch where the file is sorted; the last may have fewer.
 
     Returns
     -------
     Iterator of Parsed
-        At least one. Frames have the columns `COLUMNS`; all bad rows are in the first.
+        Frames have the columns `COLUMNS`. Of a file that is sorted there is at least
+        one, and all bad rows are in the first.
         Every row of the file is in a frame or is bad; blank lines are neither.
 
     Raises
@@ -99,8 +105,8 @@ def read(path: str | Path, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[Par
 
     Notes
     -----
-    None of the sets is sorted by end, so that a file is held in memory: some 400 bytes
-    a row at most (UNSW-NB15_1, 700,000 rows: 250 MB).
+    A file that is sorted is held in memory: some 400 bytes a row at most (UNSW-NB15_1,
+    700,000 rows: 250 MB).
     """
     path = Path(path)
     if rows_per_batch < 1:
@@ -114,7 +120,19 @@ def read(path: str | Path, rows_per_batch: int = ROWS_PER_BATCH) -> Iterator[Par
             f"{path}: expected a labelled set ({names}), found none of them; give a "
             "file as it was published"
         )
-    return _in_order(found.read(path), str(path), rows_per_batch)
+    parts = found.read(path)
+    return parts if found.as_written else _in_order(parts, str(path), rows_per_batch)
+
+
+def begins_us(path: Path) -> int | None:
+    """Give the earliest end among the first rows of a set; None without rows.
+
+    By it several files of a set are put in order.
+    """
+    found = _format_of(path)
+    parts = found.read(path) if found else iter(())
+    first = next((part for part in parts if len(part.flows)), None)
+    return None if first is None else int(end_us(first.flows.frame).to_numpy().min())
 
 
 def _format_of(path: Path) -> Format | None:
