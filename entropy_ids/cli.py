@@ -18,6 +18,7 @@ from entropy_ids import (
     __version__,
     cli_alarms,
     cli_daemon,
+    cli_evaluate,
     cli_report,
     console,
     options,
@@ -118,19 +119,46 @@ def features(request: console.Request, output: Path) -> None:
 @click.option(
     "--detector", default="lstm-autoencoder", show_default=True, help="What learns."
 )
-def train(request: console.Request, directory: Path, detector: str) -> None:
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="What happened in the logs: attention-multi-flow learns the classes, every "
+    "other detector leaves those minutes out.",
+)
+@click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="CLASS",
+    help="Leave out only the labels of this class; may be given again.",
+)
+def train(
+    request: console.Request,
+    directory: Path,
+    detector: str,
+    labels: Path | None,
+    leave_out: tuple[str, ...],
+) -> None:
     """Learn what is usual from conn logs, and write a profile.
 
     Give whole days, best some weeks with weekends; what is attacked in them becomes
-    usual, so leave such days out with --from and --to.
+    usual, so leave such days out with --from and --to, or such minutes with --labels.
+
+    \b
+    Detectors:
+      lstm-autoencoder, conv-bilstm-autoencoder, lstm-forecaster
+                             score minutes by the entropies of their connections
+      flow-language-model    scores minutes by their least likely connection
+      attention-multi-flow   classifies connections (evaluate and explain only)
 
     \b
     Examples:
       entropy-ids train /opt/zeek/logs/2026-11-* --profile profiles/office
       entropy-ids train logs --from 2026-11-01 --to 2026-11-15 --profile p \\
           --set training.seed=7
+      entropy-ids train logs --labels labels.csv --leave-out dos --leave-out ddos \\
+          --profile no-dos
     """
-    console.train(request, directory, detector)
+    console.train(request, directory, detector, labels, leave_out)
 
 
 @cli.command()
@@ -173,66 +201,6 @@ def replay(
           --journal /var/lib/entropy-ids/journal.jsonl
     """
     console.replay(request, directory, out_directory, journal)
-
-
-@cli.command()
-@options.reads_logs
-@click.option(
-    "--labels",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="labels.csv (start,end,class ...), or a labelled conn log.",
-)
-@click.option(
-    "--profile",
-    "directories",
-    required=True,
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Directory that train wrote; may be given again.",
-)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="FILE.")
-@click.option("--plots", type=click.Path(path_type=Path), help="Directory for PNGs.")
-@click.option(
-    "--rivals/--no-rivals",
-    default=True,
-    show_default=True,
-    help="Compare with simpler methods at equal false alarms.",
-)
-@click.option("--variants", is_flag=True, help="Also train on less, minutes each.")
-@click.option(
-    "--false-per-day",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="False incidents a day at which methods are compared.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=1,
-    show_default=True,
-    help="Of the intervals, and of methods that draw.",
-)
-def evaluate(
-    request: console.Request,
-    labels: Path,
-    directories: tuple[Path, ...],
-    json_file: Path | None,
-    plots: Path | None,
-    **how: Any,
-) -> None:
-    """Say what profiles find in labelled logs, and what simpler methods would.
-
-    \b
-    Examples:
-      entropy-ids evaluate logs --from 2026-03-16 --labels logs/labels.csv \\
-          --profile profiles/office --json figures.json --plots pictures
-    """
-    from entropy_ids.evaluate import Asked
-
-    asked = Asked(quiet_minutes=request.config["incidents.quiet_minutes"], **how)
-    console.evaluate(request, labels, directories, asked, json_file, plots)
 
 
 @cli.command()
@@ -362,6 +330,7 @@ def config_show(config: Config, as_json: bool) -> None:
 
 cli.add_command(cli_alarms.feedback)
 cli.add_command(cli_alarms.suppress)
+cli.add_command(cli_evaluate.evaluate)
 cli.add_command(cli_daemon.run)
 cli.add_command(cli_daemon.status)
 cli.add_command(cli_report.report)

@@ -49,7 +49,12 @@ def report(
 @click.command()
 @_out
 @click.argument("alarm_id", metavar="ALARM_ID")
-def explain(directory: Path, alarm_id: str) -> None:
+@click.option(
+    "--classifier",
+    type=click.Path(path_type=Path),
+    help="Profile of attention-multi-flow: what it calls the connections.",
+)
+def explain(directory: Path, alarm_id: str, classifier: Path | None) -> None:
     """Tell what an incident is, what to do about it, and what shows it.
 
     The beginning of the alarm's id suffices.
@@ -57,10 +62,16 @@ def explain(directory: Path, alarm_id: str) -> None:
     \b
     Examples:
       entropy-ids explain out ad20a5a0afc0122e
-      entropy-ids explain out ad20
+      entropy-ids explain out ad20 --classifier profiles/classes
     """
     from entropy_ids.alarms.history import find
     from entropy_ids.report import found, terminal
 
     told = found.read(directory)
-    console.out.print(terminal.explain(told, find(told.incidents, alarm_id)))
+    alarm = find(told.incidents, alarm_id)
+    console.out.print(terminal.explain(told, alarm))
+    if classifier:
+        from entropy_ids.report import classified
+
+        model = classified.classifier(classifier)
+        console.out.print(classified.classified(told.evidence(alarm), model))

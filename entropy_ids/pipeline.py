@@ -1,195 +1,34 @@
 """The one place where the stages are put together; drivers hold the ends.
 
-`train` makes a profile of a series, `Watch` scores and judges minutes by a profile.
-What comes before, up to closed minutes, is in `entropy_ids.reading`.
+`Watch` scores and judges minutes by a profile. What comes before, up to closed minutes,
+is in `entropy_ids.reading`; profiles are made in `entropy_ids.learning`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from entropy_ids.alarms.contributors import Seen, contributors, leading, matching_uids
-from entropy_ids.alarms.incidents import Incident, Incidents, iso
+from entropy_ids.alarms.community import community_ids
+from entropy_ids.alarms.contributors import contributors, leading, matching
+from entropy_ids.alarms.incidents import Incident, Incidents
+from entropy_ids.alarms.removal import Judging, explained
 from entropy_ids.calendar import Calendar
 from entropy_ids.config import Config
-from entropy_ids.detectors import DETECTORS, SeriesDetector
-from entropy_ids.detectors.threshold import (
-    HELD_EVERY,
-    LEAST_EXPECTED,
-    Budget,
-    held_out,
-    meet,
-    top_percent,
-)
-from entropy_ids.detectors.training import Progress, Training
-from entropy_ids.errors import ConfigError, InputError, ProfileError, StateError
+from entropy_ids.detectors import FLOW_MODELS
+from entropy_ids.detectors.flows import Memory
+from entropy_ids.errors import ConfigError, ProfileError
 from entropy_ids.features.catalog import Column
 from entropy_ids.features.series import Measure
-from entropy_ids.profile.bounds import Bounds, bound_setters, signs, sizes
-from entropy_ids.profile.outlook import shortfalls
-from entropy_ids.profile.revise import bounds_of, normal
-from entropy_ids.profile.signatures import Look, default_text, name
+from entropy_ids.gates import GateState, gate_of
+from entropy_ids.profile.bounds import Bounds, signs, sizes
+from entropy_ids.profile.signatures import Look, name
 from entropy_ids.profile.store import Profile
-from entropy_ids.types import DAY_MINUTES, Alarm, EntropySeries, Minutes, Verdict
-
-LEAST_OBSERVED = 0.05
-"""A column that fewer training minutes than this share could measure is left out."""
-
-
-def detector_of(settings: Config | Mapping[str, Any], kind: str) -> SeriesDetector:
-    """Make an untrained detector.
-
-    Raises
-    ------
-    ConfigError
-        When there is none of that name.
-    """
-    if kind not in DETECTORS:
-        raise ConfigError(
-            f"--detector: expected one of {', '.join(DETECTORS)}, found {kind!r}"
-        )
-    training = Training(
-        epochs=settings["training.epochs"],
-        patience=settings["training.patience"],
-        batch=settings["training.batch"],
-        learning_rate=settings["training.learning_rate"],
-        seed=settings["training.seed"],
-        threads=settings["training.threads"],
-        pass_sequences=settings["training.pass_sequences"],
-    )
-    own = {key: settings[f"detector.{key}"] for key in ("hidden", "latent")}
-    return DETECTORS[kind](
-        calendar=Calendar.of(settings),
-        window=settings["detector.window_min"],
-        join=settings["detector.join"],
-        training=training,
-        **own,
-    )
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training made, and what it is to be told of it."""
-
-    profile: Profile
-    left_out: list[str]
-
-
-def train(
-    series: EntropySeries,
-    seen: Seen,
-    config: Config,
-    sensor: str,
-    kind: str,
-    progress: Progress | None = None,
-) -> Trained:
-    """Make a profile of a training series.
-
-    Parameters
-    ----------
-    series
-        The training range, all default columns.
-    seen
-        What the minutes of the same range hold besides.
-
-    Raises
-    ------
-    InputError
-        When there are too few whole minutes.
-    """
-    if not series.complete.any():
-        raise InputError(
-            f"expected whole minutes to train on, found none in {len(series)}; the "
-            "first and the last minute read are never whole, so read more logs"
-        )
-    series, left_out = _measurable(series)
-    detector = detector_of(config, kind)
-    scores, threshold, budget = _fit(detector, series, config, progress)
-    columns = list(series.values.columns)
-    table = minutes_table(series, scores, threshold)
-    table = table.astype(dict.fromkeys(columns, np.float32))  # half the size
-    slots = detector.calendar.slots(_index(series)[series.complete])
-    stamps = _index(series).as_unit("s").asi8
-    manifest = {
-        "sensor": sensor,
-        "range": {
-            "first": iso(int(stamps[0])),
-            "last": iso(int(stamps[-1])),
-            "minutes": len(series),
-            "whole": int(series.complete.sum()),
-            "normal": int(normal(table, threshold).sum()),
-        },
-        "columns": columns,
-        "detector": kind,
-        "settings": config.trained(),
-        "threshold": threshold,
-        "budget": budget and {**asdict(budget), "interval": list(budget.interval)},
-        "remarks": shortfalls(slots) + _unmet(budget, config),
-    }
-    bounds = bounds_of(table, columns, detector.calendar, manifest)
-    weights, residual = detector.tensors()
-    setters = bound_setters(bounds, seen.heaviest.table())
-    profile = Profile(
-        manifest,
-        weights,
-        residual,
-        bounds,
-        setters,
-        table,
-        seen.usual.table(),
-        default_text(),
-    )
-    return Trained(profile, left_out)
-
-
-def _measurable(series: EntropySeries) -> tuple[EntropySeries, list[str]]:
-    """Leave out the columns that too few whole minutes could measure."""
-    observed = series.values[series.complete].notna().mean()
-    kept = observed.index[observed >= LEAST_OBSERVED]
-    left_out = [name for name in observed.index if name not in kept]
-    return replace(series, values=series.values[list(kept)]), left_out
-
-
-def _fit(
-    detector: SeriesDetector,
-    series: EntropySeries,
-    config: Config,
-    progress: Progress | None,
-) -> tuple[pd.Series[float], float, Budget | None]:
-    """Train, and set the threshold: by the budget, or else by the highest errors."""
-    asked = config["threshold.alarms_per_day"]
-    held = held_out(_index(series), detector.calendar)
-    days = int((held & series.complete).sum()) / DAY_MINUTES
-    if round(asked * days, 1) < LEAST_EXPECTED:
-        scores = detector.fit(series, progress).score
-        return scores, top_percent(scores, config["threshold.top_percent"]), None
-    shown = series.coverage.where(~held, "partial")
-    detector.fit(replace(series, coverage=shown), progress)
-    scores = detector.score(series).score.where(series.complete)
-    budget = meet(scores[held], asked, config["incidents.quiet_minutes"])
-    return scores, budget.threshold, budget
-
-
-def _unmet(budget: Budget | None, config: Config) -> list[str]:
-    """Say that a budget was asked for, and could not be held against anything."""
-    asked = config["threshold.alarms_per_day"]
-    if budget or not asked:
-        return []
-    return [
-        f"the budget of {asked:g} a day (threshold.alarms_per_day) cannot be met: it "
-        "is held against about a quarter of the days, which must allow "
-        f"{LEAST_EXPECTED:g} incidents; train on "
-        f"{math.ceil(HELD_EVERY[0] * LEAST_EXPECTED / asked)} days or more. Here the "
-        f"{config['threshold.top_percent']:g} % of training minutes with the highest "
-        "error lie above the threshold (threshold.top_percent)"
-    ]
+from entropy_ids.types import Alarm, EntropySeries, Minutes, Verdict
 
 
 def minutes_table(
@@ -228,12 +67,29 @@ def check_settings(profile: Profile, config: Config) -> None:
             "manifest.json: expected the settings of the training, found none; the "
             "profile is damaged, train anew"
         )
+    trained = {"features.set": "conn", **trained}  # before there were sets
     for key in sorted(config.given):
         if key in trained and config[key] != trained[key]:
             raise ProfileError(
                 f"{key}: expected {trained[key]!r} as the profile was trained with, "
                 f"found {config[key]!r}; leave the setting out, or train anew"
             )
+
+
+def check_gates(profile: Profile) -> None:
+    """Refuse a profile whose scores are no ground for alarms.
+
+    Raises
+    ------
+    ConfigError
+        Names the detector.
+    """
+    kind = str(profile.manifest.get("detector"))
+    if kind in FLOW_MODELS and not FLOW_MODELS[kind].gates:
+        raise ConfigError(
+            f"--profile: expected one that judges minutes, found one of {kind}, which "
+            "classifies flows: use it in entropy-ids evaluate and explain"
+        )
 
 
 @dataclass(frozen=True)
@@ -246,10 +102,13 @@ class WatchState:
         The last minutes: ``minute``, ``coverage``, ``flows``, ``epoch``, the columns.
     incidents
         Those that are running.
+    memory
+        Of a flow model.
     """
 
     tail: pl.DataFrame | None
     incidents: list[Incident]
+    memory: Memory = field(default_factory=dict)
 
 
 class Watch:
@@ -276,20 +135,20 @@ class Watch:
             settings = manifest["settings"]
             self.threshold = float(manifest["threshold"])
             columns = [Column.named(column) for column in manifest["columns"]]
-            self.detector = detector_of(settings, manifest["detector"])
+            self.calendar = Calendar.of(settings)
             self.measure = Measure(tuple(columns), settings["entropy.rarefy_to"])
             self.networks = tuple(settings["site.local_networks"])
-            self._bounds = Bounds(
-                profile.bounds, settings["judging.k"], settings["judging.margin"]
-            )
+            k, margin = settings["judging.k"], settings["judging.margin"]
+            self._bounds = Bounds(profile.bounds, k, margin)
+            self._judging = Judging(k, margin, settings["entropy.rarefy_to"])
             named = {"name": str(manifest["sensor"]), "hash": profile.hash}
+            self.gate = gate_of(profile, self.measure)
         except (KeyError, TypeError, ValueError, ConfigError) as err:
             raise ProfileError(
                 f"expected a profile that this version can honour, found: {err}; "
                 "train anew"
             ) from err
         names = [column.name for column in columns]
-        self.detector.restore(names, profile.weights, profile.residual)
         if [column.name for column in self._bounds.columns] != names:
             raise ProfileError(
                 "bounds.parquet: expected the columns of manifest.json, found others; "
@@ -297,19 +156,13 @@ class Watch:
             )
         self._signatures = profile.signatures
         self._usual = profile.usual
-        self._tail: EntropySeries | None = None
         self._incidents = Incidents(sensor, manifest["detector"], named, quiet_minutes)
 
     def push(self, minutes: Minutes) -> tuple[pd.DataFrame, list[Alarm]]:
         """Take closed minutes; give their table and the alarms that they make."""
         fresh = self.measure(minutes)
-        known = 0 if self._tail is None else len(self._tail)
-        series = (
-            fresh if self._tail is None else EntropySeries.concat([self._tail, fresh])
-        )
-        scores = self.detector.score(series).score.iloc[known:]
-        self._tail = series.tail(self.detector.window - 1)
-        slots = self.detector.calendar.slots(_index(fresh))
+        scores = self.gate.score(fresh, minutes)
+        slots = self.calendar.slots(_index(fresh))
         alarms: list[Alarm] = []
         for row, score in enumerate(scores):
             minute = int(minutes.index["minute"][row])
@@ -332,8 +185,8 @@ class Watch:
 
     def state(self) -> WatchState:
         """Give all that the next push depends on, besides the profile."""
-        tail = None if self._tail is None else self._tail.frame()
-        return WatchState(tail, self._incidents.state())
+        gate = self.gate.state()
+        return WatchState(gate.tail, self._incidents.state(), gate.memory)
 
     def restore(self, state: WatchState) -> None:
         """Go on from where `state` was taken, with the same profile.
@@ -343,24 +196,15 @@ class Watch:
         StateError
             When the profile has other columns.
         """
-        tail, self._tail = state.tail, None
-        if tail is not None:
-            names = [column.name for column in self.measure.columns]
-            if tail.columns[-len(names) :] != names:
-                raise StateError(
-                    f"expected a state of the profile's {len(names)} columns, found "
-                    "one of others; give the sensor its profile back, or begin anew"
-                )
-            self._tail = self.measure.series(tail[names].to_numpy(), tail)
+        self.gate.restore(GateState(state.tail, state.memory))
         self._incidents.restore(state.incidents)
 
     def relieve(self, before: Watch) -> None:
         """Take over from a watch with another profile.
 
-        Running incidents go on. So do the last minutes when both measure alike;
-        otherwise the first minutes have no score.
+        Running incidents go on; the gate takes over what it can use.
         """
-        self._tail = before._tail if self.measure == before.measure else None
+        self.gate.relieve(before.gate)
         self._incidents.restore(before._incidents.state())
 
     def _judge(
@@ -376,18 +220,20 @@ class Watch:
             named[contributor.feature] = (*values, contributor.value)
         look = Look(signed, sizes(self._bounds.columns, row), named)
         class_name, technique = name(look, self._signatures)
-        top = leading(found)
+        same = matching(minutes.rows, leading(found))
+        told, found = explained(minutes, deviations, found, self._usual, self._judging)
         return Verdict(
             minute=int(minutes.index["minute"][0]),
             score=score,
             threshold=self.threshold,
             flows=int(minutes.index["flows"][0]),
-            deviations=tuple(deviations),
+            deviations=told,
             signs=signed,
             class_name=class_name,
             technique=technique,
             contributors=found,
-            uids=matching_uids(minutes.rows, top),
+            uids=tuple(same["uid"]),
+            community_ids=community_ids(same),
         )
 
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from pathlib import Path
 
-from entropy_ids import pipeline
+from entropy_ids import learning
 from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import find_logs
 from entropy_ids.config import Config
@@ -32,6 +32,6 @@ def make_profile(logs: Path, out: Path, *overrides: str, workers: int = 1) -> Pr
     reading = Reading(workers, config["reading.block_kib"] << 10, until=LAST_DAY)
     seen = Seen()
     series, _ = read_series(find_logs([logs]), config, reading, seen=seen)
-    trained = pipeline.train(series, seen, config, "office", "lstm-autoencoder")
+    trained = learning.train(series, seen, config, "office", "lstm-autoencoder")
     trained.profile.write(out)
     return Profile.read(out)

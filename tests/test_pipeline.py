@@ -22,14 +22,9 @@ from entropy_ids.detectors import DETECTORS
 from entropy_ids.detectors.threshold import Budget, runs, top_percent
 from entropy_ids.errors import ConfigError, InputError, ProfileError, StateError
 from entropy_ids.features.assembler import Assembler
-from entropy_ids.pipeline import (
-    Trained,
-    Watch,
-    WatchState,
-    check_settings,
-    detector_of,
-    train,
-)
+from entropy_ids.learning import Trained, train
+from entropy_ids.models import detector_of
+from entropy_ids.pipeline import Watch, WatchState, check_settings
 from entropy_ids.profile.revise import retract
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of

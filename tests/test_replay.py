@@ -8,7 +8,7 @@ import pytest
 from make import T0, alarm
 from zeek import conn, write, write_conn
 
-from entropy_ids import pipeline
+from entropy_ids import learning
 from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import LogFile, find_logs
 from entropy_ids.config import Config
@@ -68,7 +68,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> list[LogFile]:
 def profile(logs: list[LogFile]) -> Profile:
     config, seen = Config.load(overrides=OVERRIDES, environment={}), Seen()
     series, _ = read_series(logs, config, Reading(), seen=seen)
-    made = pipeline.train(series, seen, config, "office", "lstm-autoencoder")
+    made = learning.train(series, seen, config, "office", "lstm-autoencoder")
     return made.profile
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pytest
 
-from entropy_ids import pipeline
+from entropy_ids import learning
 from entropy_ids.alarms.contributors import Seen
 from entropy_ids.calendar import Calendar
 from entropy_ids.collector import find_logs
@@ -65,7 +65,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
     logs = find_logs([office(out / "logs", TRAINED, WEEKS_DAYS)])
     config, seen = Config.load(overrides=SETTINGS, environment={}), Seen()
     series, _ = read_series(logs, config, Reading(), seen=seen)
-    trained = pipeline.train(series, seen, config, "office", "lstm-autoencoder")
+    trained = learning.train(series, seen, config, "office", "lstm-autoencoder")
     trained.profile.write(out / "profile")
     return Profile.read(out / "profile")
 

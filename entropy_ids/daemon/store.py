@@ -11,8 +11,10 @@ from entropy_ids.alarms.outputs import HEARTBEAT
 from entropy_ids.config import Config, SensorConfig
 from entropy_ids.decisions import Decisions
 from entropy_ids.errors import ConfigError, ProfileError
-from entropy_ids.pipeline import check_settings
+from entropy_ids.features.sets import SETS
+from entropy_ids.pipeline import check_gates, check_settings
 from entropy_ids.profile.store import Profile
+from entropy_ids.reading import set_of
 
 JOURNAL = "journal.jsonl"
 _REQUEST, _PROFILES = "use", "profiles"
@@ -73,6 +75,7 @@ def keep(config: Config, sensor: SensorConfig) -> str:
     if sensor.profile is None:
         return ""
     given = Profile.read(sensor.profile)
+    check_gates(given)
     if given.hash not in known(config, sensor.name):
         given.write(profiles(config, sensor.name) / given.hash)
     return given.hash
@@ -86,9 +89,33 @@ def check(config: Config) -> None:
     ProfileError
         When one is damaged, or was trained with other settings than are given.
     """
+    _check_set(config)
     for sensor in config.sensors:
         if sensor.profile is not None:
-            check_settings(Profile.read(sensor.profile), config)
+            profile = Profile.read(sensor.profile)
+            check_settings(profile, config)
+            check_gates(profile)
+            _check_same_set(sensor, profile, config)
+
+
+def _check_set(config: Config) -> None:
+    """Refuse features of other logs than conn: a sparse log holds minutes open."""
+    name = config["features.set"]
+    if len(SETS[name].logs) > 1:
+        raise ConfigError(
+            "features.set: expected a set of conn alone (conn, ddos) for live sensors, "
+            f"found {name}; judge its logs with entropy-ids replay"
+        )
+
+
+def _check_same_set(sensor: SensorConfig, profile: Profile, config: Config) -> None:
+    """Refuse a profile of another feature set than the configured one."""
+    name = set_of(profile.manifest["settings"])
+    if name != config["features.set"]:
+        raise ConfigError(
+            f"sensor {sensor.name}: expected a profile of features.set "
+            f"{config['features.set']}, found one of {name}; set it, or train anew"
+        )
 
 
 def on_duty(config: Config, sensor: str) -> str:
@@ -118,15 +145,18 @@ def check_fits(after: Profile, before: Profile | None) -> None:
     ProfileError
         Names the setting.
     """
-    key = "site.local_networks"
     if before is None:
         return
-    new, old = (one.manifest["settings"][key] for one in (after, before))
-    if new != old:
-        raise ProfileError(
-            f"profile {after.hash}: expected {key} = {old} as now, found {new}; open "
-            "minutes are counted by it: begin with a new state.dir instead"
-        )
+    settings = [
+        {"features.set": "conn"} | one.manifest["settings"] for one in (after, before)
+    ]
+    for key in ("site.local_networks", "features.set"):
+        new, old = (one[key] for one in settings)
+        if new != old:
+            raise ProfileError(
+                f"profile {after.hash}: expected {key} = {old} as now, found {new}; "
+                "open minutes are counted by it: begin with a new state.dir instead"
+            )
 
 
 def ask(config: Config, sensor: str, profile_hash: str) -> None:

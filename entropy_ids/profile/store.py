@@ -32,6 +32,8 @@ FILES = (
     "usual.parquet",
     "signatures.toml",
 )
+TRAINING = "training.json"
+"""What differs from one training to the next, and is in no hash: how long it took."""
 HASH_CHARS = 16
 _ANEW = "restore it from a copy, or train anew"
 
@@ -57,6 +59,8 @@ class Profile:
         Usual shares of values: ``feature``, ``value``, ``share``.
     signatures_text
         TOML; a SOC's own edits go through `Profile.write`.
+    took_s
+        Seconds that the training took, where that is known.
     """
 
     manifest: Mapping[str, Any]
@@ -68,11 +72,17 @@ class Profile:
     usual: pd.DataFrame
     signatures_text: str
     hash: str = ""
+    took_s: float | None = None
 
     @property
     def signatures(self) -> list[Signature]:
         """The signatures, parsed."""
         return parse_signatures(self.signatures_text)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the network's weights."""
+        return sum(weight.nbytes for weight in self.weights.values())
 
     def write(self, directory: Path) -> str:
         """Write to a new or old profile directory, all or nothing; give the hash.
@@ -98,6 +108,8 @@ class Profile:
         }
         manifest = {**self.manifest, "format": FORMAT, "files": hashes}
         text = json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+        if self.took_s is not None:
+            files[TRAINING] = json.dumps({"took_s": round(self.took_s, 1)}).encode()
         _replace(directory, {**files, MANIFEST: text})
         return _hash(text)
 
@@ -154,6 +166,7 @@ class Profile:
             usual,
             files["signatures.toml"].decode("utf-8", "replace"),
             _hash(text),
+            _took_s(directory),
         )
 
 
@@ -184,8 +197,16 @@ def _bytes(directory: Path, name: str) -> bytes:
 
 def _is_profile(directory: Path) -> bool:
     return directory.is_dir() and (
-        {path.name for path in directory.iterdir()} <= {MANIFEST, *FILES}
+        {path.name for path in directory.iterdir()} <= {MANIFEST, TRAINING, *FILES}
     )
+
+
+def _took_s(directory: Path) -> float | None:
+    """Give how long the training took; a courtesy, so that damage means unknown."""
+    try:
+        return float(json.loads((directory / TRAINING).read_bytes())["took_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _hash(manifest: bytes) -> str:
