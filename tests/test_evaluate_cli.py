@@ -80,7 +80,7 @@ def test_a_port_scan_is_found_by_all_and_written_down(site, tmp_path, capsys):
     assert office["methods"]["detector"]["found"] == 1
     assert set(METHODS) - set(office["methods"]) == {"mahalanobis"}  # the detector's
     assert office["methods"]["pca"]["roc_auc"]["value"] > 0.99
-    assert len(list((tmp_path / "pictures").iterdir())) == 3
+    assert len(list((tmp_path / "pictures").iterdir())) == 4
     said = capsys.readouterr().out
     assert "port-scan" in said
     assert "isolation-forest" in said

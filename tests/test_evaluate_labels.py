@@ -134,7 +134,9 @@ def test_labels_glued_to_the_last_column_by_blanks_are_told_apart(tmp_path):
 
 
 def test_a_conn_log_without_labels_is_refused(tmp_path):
-    with pytest.raises(InputError, match="label and detailed-label, found ts, uid"):
+    with pytest.raises(
+        InputError, match="without the columns label and detailed-label"
+    ):
         read_labels(write_conn(tmp_path / "conn.log", [conn()]))
 
 

@@ -3,7 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+)
 
 from entropy_ids.evaluate.measures import (
     Ranking,
@@ -115,6 +119,14 @@ def test_areas_are_those_of_scikit_learn(ranked):
     assert ranking.roc_auc() == pytest.approx(roc_auc_score(positive, scores))
     expected = average_precision_score(positive, scores)
     assert ranking.average_precision() == pytest.approx(expected)
+
+
+def test_the_precision_curve_is_that_of_scikit_learn(ranked):
+    positive, scores, _ = ranked
+    recall, precision = Ranking(positive, scores).precision()
+    expected = precision_recall_curve(positive, scores)
+    assert precision == pytest.approx(expected[0][:-1][::-1])
+    assert recall == pytest.approx(expected[1][:-1][::-1])
 
 
 def test_a_minute_that_was_drawn_twice_weighs_twice(ranked):

@@ -14,7 +14,8 @@ from entropy_ids.errors import InputError
 from entropy_ids.evaluate.methods import METHODS, Bench, series_of
 from entropy_ids.evaluate.variants import VARIANTS
 from entropy_ids.features.catalog import Column
-from entropy_ids.pipeline import detector_of, minutes_table
+from entropy_ids.models import detector_of
+from entropy_ids.pipeline import minutes_table
 from entropy_ids.types import EntropySeries
 
 WINDOW, STRANGE = 5, 100

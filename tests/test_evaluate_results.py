@@ -147,11 +147,12 @@ def test_class_names_from_a_file_are_harmless(text):
 # ---------------------------------------------------------------------- plots
 
 
-def test_three_pictures_are_drawn_for_each_profile(tmp_path):
+def test_four_pictures_are_drawn_for_each_profile(tmp_path):
     made = draw(evaluation(), tmp_path / "new" / "pictures")
     assert [path.name for path in made] == [
         "profiles-office-recall.png",
         "profiles-office-roc.png",
+        "profiles-office-precision.png",
         "profiles-office-timeline.png",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made)
@@ -160,3 +161,25 @@ def test_three_pictures_are_drawn_for_each_profile(tmp_path):
 def test_without_attacks_only_the_scores_are_drawn(tmp_path):
     (made,) = draw(evaluation([], name="../.."), tmp_path)
     assert made == tmp_path / "profile-timeline.png"
+
+
+def test_the_curves_of_several_profiles_are_drawn_into_one_picture(tmp_path):
+    of = evaluation()
+    two = replace(of, profiles=[of.profiles[0], evaluation(name="p/b").profiles[0]])
+    names = [path.name for path in draw(two, tmp_path)]
+    assert names[-3:] == [
+        "detectors-recall.png",
+        "detectors-roc.png",
+        "detectors-precision.png",
+    ]
+
+
+def test_several_profiles_are_told_side_by_side():
+    of = evaluation()
+    told = {"detector": "lstm-forecaster", "took_s": 61.0, "size_bytes": 2048}
+    other = replace(evaluation(name="p/b").profiles[0], **told)
+    text = shown(replace(of, profiles=[of.profiles[0], other]), width=120)
+    together = text[text.index("detectors at") :]
+    assert row(together, "p/b")[-2:] == ["61", "2"]
+    assert "lstm-forecaster" in text
+    assert "detectors at" not in shown(of)

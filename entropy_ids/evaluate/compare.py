@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from entropy_ids.errors import InputError
 from entropy_ids.evaluate.measures import Estimate, Floats, threshold_for
-from entropy_ids.evaluate.methods import Bench, Method
 from entropy_ids.evaluate.truth import Truth
+
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Asked:
         Compare the profile with other methods.
     variants
         Also train the detector anew on less, minutes each.
+    baselines
+        Compare a classifier of flows with simpler ones.
     """
 
     false_per_day: float = 1.0
@@ -34,6 +38,7 @@ class Asked:
     quiet_minutes: int = 5
     rivals: bool = True
     variants: bool = False
+    baselines: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,18 @@ class Compared:
 
 
 def compare(
-    bench: Bench,
+    bench: Shown,
     truth: Truth,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Callable[[Shown], Floats]],
     asked: Asked,
     done: Callable[[], None],
 ) -> tuple[list[Compared], dict[str, str]]:
     """Let methods score the same minutes, and hold them against the labels.
+
+    Parameters
+    ----------
+    bench
+        What each method is given.
 
     Returns
     -------

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+import polars as pl
 
 from entropy_ids.collector import LogFile
 from entropy_ids.errors import ConfigError, InputError
 from entropy_ids.evaluate.compare import Asked, compare
 from entropy_ids.evaluate.deployed import judge
+from entropy_ids.evaluate.flows import with_labels
+from entropy_ids.evaluate.judged_flows import JudgedFlows, by_minute, judged
 from entropy_ids.evaluate.labels import Label
-from entropy_ids.evaluate.methods import METHODS, Bench, Ints, Method
+from entropy_ids.evaluate.methods import METHODS, OWN, Bench, Floats, Ints, Method
 from entropy_ids.evaluate.results import Evaluated, Evaluation
 from entropy_ids.evaluate.sightings import Sighting, Sightings
 from entropy_ids.evaluate.truth import Truth
 from entropy_ids.evaluate.variants import VARIANTS
 from entropy_ids.features.assembler import Assembler
+from entropy_ids.gates import FlowGate, SeriesGate, in_order
 from entropy_ids.pipeline import Watch
 from entropy_ids.profile.store import Profile
-from entropy_ids.reading import FileDone, Reading, minutes_of, streams_of
+from entropy_ids.reading import (
+    FileDone,
+    Reading,
+    minutes_of,
+    set_of,
+    streams_of,
+    with_siblings,
+)
 from entropy_ids.types import Alarm, Minutes
 
 
@@ -44,6 +57,17 @@ class Watched:
         self._tables.append(table)
         self._alarms |= {alarm.id: alarm for alarm in alarms}
 
+    def judged(self, flows: pl.DataFrame, asked: Asked) -> JudgedFlows:
+        """Hold what is said of single flows against their labels.
+
+        A series detector says of a flow what it says of its minute.
+        """
+        gate = self.watch.gate
+        if isinstance(gate, FlowGate):
+            return judged(gate.model, self.profile, flows, asked.seed, asked.baselines)
+        stamps = pl.Series(_seconds(self.table))
+        return by_minute(stamps, self.table["score"].to_numpy(np.float64), flows)
+
     @property
     def table(self) -> pd.DataFrame:
         """All minutes: scores and columns."""
@@ -55,12 +79,33 @@ class Watched:
         return list(self._alarms.values())
 
     def methods(self, asked: Asked) -> dict[str, Method]:
-        """Give the methods to compare; the detector's own join is the detector."""
-        if not asked.rivals:
-            return {}
+        """Give the methods to compare; the detector's own join is the detector.
+
+        A flow model's profile is compared with no other methods: they stand beside
+        the profiles of series detectors.
+        """
+        gate = self.watch.gate
+        if not asked.rivals or not isinstance(gate, SeriesGate):
+            return {OWN: METHODS[OWN]}
         every = METHODS | (VARIANTS if asked.variants else {})
-        own = self.watch.detector.join
-        return {name: method for name, method in every.items() if name != own}
+        return {n: method for n, method in every.items() if n != gate.detector.join}
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading the logs gave, besides what the watched keep.
+
+    Attributes
+    ----------
+    sightings
+        The minutes that labels touch.
+    flows
+        Every row with its label, minute by minute.
+    """
+
+    sightings: list[Sighting]
+    flows: pl.DataFrame
+    assembler: Assembler
 
 
 def watch(
@@ -69,8 +114,8 @@ def watch(
     watched: Mapping[str, Watched],
     reading: Reading,
     file_done: FileDone | None = None,
-) -> tuple[list[Sighting], Assembler]:
-    """Read logs once, for all profiles; give the minutes that labels touch.
+) -> Read:
+    """Read logs once, for all profiles.
 
     Parameters
     ----------
@@ -91,10 +136,14 @@ def watch(
             "--profile: expected profiles with the same site.local_networks, found "
             f"{found}; evaluate them one by one"
         )
-    assembler = Assembler(streams_of(logs), next(iter(networks.values())))
+    sets = [set_of(one.profile.manifest["settings"]) for one in watched.values()]
+    every = with_siblings(logs, sets)
+    assembler = Assembler(streams_of(every), next(iter(networks.values())))
     sightings = Sightings([label for label in labels if _wanted(label, reading)])
-    for minutes in minutes_of(logs, assembler, reading, file_done):
+    rows = []
+    for minutes in minutes_of(every, assembler, reading, file_done):
         sightings.add(minutes)
+        rows.append(with_labels(in_order(minutes.rows), labels))
         for one in watched.values():
             one.push(minutes)
     if not assembler.account.counted:
@@ -102,7 +151,7 @@ def watch(
             f"expected rows in {len(logs)} conn logs, found none that could be counted "
             "in the range asked for; check --from and --to"
         )
-    return sightings.all(), assembler
+    return Read(sightings.all(), pl.concat(rows, how="diagonal"), assembler)
 
 
 def _wanted(label: Label, reading: Reading) -> bool:
@@ -114,7 +163,7 @@ def _wanted(label: Label, reading: Reading) -> bool:
 
 def evaluate(
     watched: Mapping[str, Watched],
-    sightings: Sequence[Sighting],
+    read: Read,
     asked: Asked,
     done: Callable[[], None] = lambda: None,
 ) -> Evaluation:
@@ -125,16 +174,29 @@ def evaluate(
     done
         Called after each method of each profile.
 
+    Returns
+    -------
+    Evaluation
+        Without profiles when no scored minute is normal, as on a host that is attacked
+        all the time; of its flows it tells all the same.
+
     Raises
     ------
     InputError
-        When no scored minute is normal.
+        When neither minutes nor flows are both normal and attacks.
     """
-    profiles = [
-        _evaluated(name, one, sightings, asked, done) for name, one in watched.items()
-    ]
+    flows = {name: one.judged(read.flows, asked) for name, one in watched.items()}
     stamps = _seconds(next(iter(watched.values())).table)
-    return Evaluation(int(stamps.min()), int(stamps.max()), asked, profiles)
+    profiles, remark = [], ""
+    try:
+        for name, one in watched.items():
+            profiles.append(_evaluated(name, one, read.sightings, asked, done))
+    except InputError as problem:
+        if not any(one.per_flow for one in flows.values()):
+            raise
+        profiles, remark = [], str(problem)
+    first, last = int(stamps.min()), int(stamps.max())
+    return Evaluation(first, last, asked, profiles, flows, remark)
 
 
 def _evaluated(
@@ -145,13 +207,29 @@ def _evaluated(
     done: Callable[[], None],
 ) -> Evaluated:
     table = one.table
-    bench = Bench(one.profile, one.watch.detector, table, asked.seed)
-    truth = Truth(_seconds(table)[bench.scored], sightings, asked.seed)
-    scores = table["score"].to_numpy()[bench.scored]
+    scored = np.flatnonzero(table["score"].notna())
+    truth = Truth(_seconds(table)[scored], sightings, asked.seed)
+    scores = table["score"].to_numpy()[scored]
     threshold = one.watch.threshold
     deployed = judge(truth, scores > threshold, one.alarms, threshold)
-    compared, left_out = compare(bench, truth, one.methods(asked), asked, done)
-    return Evaluated(name, one.profile.hash, truth, deployed, compared, left_out)
+    gate = one.watch.gate
+    if isinstance(gate, SeriesGate):
+        bench = Bench(one.profile, gate.detector, table, asked.seed)
+        rows, left_out = compare(bench, truth, one.methods(asked), asked, done)
+    else:
+        own: dict[str, Callable[[Floats], Floats]] = {OWN: lambda shown: shown}
+        rows, left_out = compare(scores, truth, own, asked, done)
+    return Evaluated(
+        name,
+        one.profile.hash,
+        truth,
+        deployed,
+        rows,
+        left_out,
+        detector=one.profile.manifest["detector"],
+        took_s=one.profile.took_s,
+        size_bytes=one.profile.size_bytes,
+    )
 
 
 def _seconds(table: pd.DataFrame) -> Ints:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import ipaddress
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,17 +15,16 @@ from pathlib import Path
 
 import polars as pl
 
+from entropy_ids.collector.datasets import NORMAL, labelled, read
+from entropy_ids.collector.schema import end_us
 from entropy_ids.errors import InputError
 from entropy_ids.types import MINUTE_S
 
-NORMAL = "normal"
-"""The class of rows that say that nothing happened; they are read over."""
 LISTED = frozenset({"flash-crowd", "beacon", "c2_beacon", "backscatter"})
 """Benign, or too faint for a minute's entropies: listed, never counted."""
 _REQUIRED = ("start", "end", "class")
-_LOG_NAMES = {"label": "label", "detailed-label": "class", "detailedlabel": "class"}
 _JOIN_S = 5 * MINUTE_S
-"""Malicious rows of a labelled log that end no farther apart are one attack."""
+"""Attacks of a labelled set that end no farther apart are one attack."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -69,16 +67,15 @@ class Label:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Read ``labels.csv``, or a conn log whose rows are labelled.
+    """Read ``labels.csv``, or a labelled set of flows.
 
     Parameters
     ----------
     path
         A table ``start,end,class`` and perhaps ``attackers,victims,name,scale``, other
         columns being ignored; times are ISO 8601 (UTC unless they say otherwise) or
-        epoch seconds. Or a TSV conn log with the columns ``label`` and
-        ``detailed-label``: stretches of rows labelled Malicious become labels without
-        addresses, their class the detailed label.
+        epoch seconds. Or a file of a labelled set (`entropy_ids.collector.datasets`):
+        stretches of attacks become labels without addresses.
 
     Raises
     ------
@@ -87,8 +84,15 @@ def read_labels(path: Path) -> list[Label]:
     """
     try:
         with path.open("rb") as file:
-            log = file.read(1) == b"#"
-        return _from_log(path) if log else list(_from_csv(path))
+            begins = file.read(1)
+        if labelled(path):
+            return _from_set(path)
+        if begins == b"#":
+            raise InputError(
+                f"{path}: expected labels.csv or a labelled log, found a log without "
+                "the columns label and detailed-label; give a file that has labels"
+            )
+        return list(_from_csv(path))
     except OSError as err:
         raise InputError(
             f"{path}: expected a readable file of labels, found: {err.strerror}"
@@ -180,34 +184,15 @@ def _addresses(text: str, where: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _from_log(path: Path) -> list[Label]:
-    """Make labels of the stretches of a labelled log, class by class."""
-    text = path.read_text(encoding="utf-8").replace(" " * 3, "\t")  # as IoT-23 has it
-    fields = re.search(r"(?m)^#fields\t(.+)$", text)
-    names = [_LOG_NAMES.get(n, n) for n in fields[1].split("\t")] if fields else []
-    if not {"ts", "duration", "label", "class"} <= set(names):
-        raise InputError(
-            f"{path}: expected labels.csv, or a TSV conn log with #fields that name "
-            f"label and detailed-label, found {', '.join(names) or 'no #fields'}"
-        )
-    table = pl.read_csv(
-        text.encode(),
-        has_header=False,
-        separator="\t",
-        quote_char=None,
-        comment_prefix="#",
-        infer_schema=False,
-        new_columns=names,
-        truncate_ragged_lines=True,
-    )
-    return _stretches(table.filter(pl.col("label").str.to_lowercase() == "malicious"))
+def _from_set(path: Path) -> list[Label]:
+    """Make labels of the stretches of attacks in a labelled set, class by class."""
+    columns = ("label", "ts", "duration")
+    rows = pl.concat(part.flows.frame.select(columns) for part in read(path))
+    return _stretches(rows.filter(pl.col("label") != NORMAL))
 
 
 def _stretches(rows: pl.DataFrame) -> list[Label]:
-    begin, length = (
-        pl.col(n).cast(pl.Float64, strict=False) for n in ("ts", "duration")
-    )
-    ends = rows.select("class", end=begin + length.fill_null(0.0)).drop_nulls()
+    ends = pl.DataFrame({"class": rows["label"], "end": end_us(rows) / 1e6})
     ends = ends.sort("class", "end")
     parted = (pl.col("end").diff() > _JOIN_S) | pl.col("class").ne_missing(
         pl.col("class").shift()

@@ -106,6 +106,11 @@ class Ranking:
         true, false = self._above(weights)
         return true / true[-1], false / false[-1]
 
+    def precision(self) -> tuple[Floats, Floats]:
+        """Give recall and precision above each place, the strangest first."""
+        true, false = (part[1:] for part in self._above(None))
+        return true / true[-1], true / (true + false)
+
     def roc_auc(self, weights: Floats | None = None) -> float:
         """Give the area under the receiver's curve, as scikit-learn does."""
         return float(np.trapezoid(*self.curve(weights)))

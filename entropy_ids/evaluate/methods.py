@@ -22,7 +22,7 @@ from entropy_ids.detectors.base import SeriesDetector
 from entropy_ids.detectors.marginal import Marginal
 from entropy_ids.detectors.residual import JOINS, Joint, Scaler
 from entropy_ids.features.catalog import Column
-from entropy_ids.pipeline import detector_of
+from entropy_ids.models import detector_of
 from entropy_ids.profile.store import Profile
 from entropy_ids.types import MINUTE_S, EntropySeries
 
@@ -229,8 +229,9 @@ def _distance(bench: Bench, train: Floats, test: Floats) -> Floats:
     return Joint.fit(usual, "mahalanobis").score(scored)[0]
 
 
+OWN = "detector"
 METHODS: dict[str, Method] = {
-    "detector": own,
+    OWN: own,
     **{join: joined(join) for join in JOINS},
     "flow-counts": flow_counts,
     "min-max": min_max,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from entropy_ids.alarms.incidents import iso
 from entropy_ids.evaluate.compare import Asked, Compared
 from entropy_ids.evaluate.deployed import Deployed, Outcome, Tally, tally
+from entropy_ids.evaluate.judged_flows import JudgedFlows
 from entropy_ids.evaluate.labels import Label
 from entropy_ids.evaluate.truth import Truth
 
@@ -44,6 +45,12 @@ class Evaluated:
         Methods at equal false alarms, the profile itself first.
     left_out
         Methods that could not be tried, and why.
+    detector
+        What the profile scores minutes by.
+    took_s
+        Seconds that its training took; None where that is not known.
+    size_bytes
+        Of its weights.
     """
 
     name: str
@@ -52,6 +59,9 @@ class Evaluated:
     deployed: Deployed
     compared: list[Compared]
     left_out: dict[str, str]
+    detector: str = ""
+    took_s: float | None = None
+    size_bytes: int = 0
 
     @property
     def attacks(self) -> list[Outcome]:
@@ -77,12 +87,22 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All profiles on the same logs and labels; ``first`` and ``last`` minute read."""
+    """All profiles on the same logs and labels; ``first`` and ``last`` minute read.
+
+    Attributes
+    ----------
+    profiles
+        Held against the labels of minutes; empty where ``remark`` says why not.
+    flows
+        By profile, what is said of single flows.
+    """
 
     first: int
     last: int
     asked: Asked
     profiles: list[Evaluated]
+    flows: Mapping[str, JudgedFlows] = field(default_factory=dict)
+    remark: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Give all figures as plain values, to six digits, for JSON."""
@@ -90,6 +110,8 @@ class Evaluation:
             "logs": {"first": iso(self.first), "last": iso(self.last)},
             "asked": dataclasses.asdict(self.asked),
             "profiles": {one.name: _figures(one) for one in self.profiles},
+            "flows": {name: one.as_dict() for name, one in self.flows.items()},
+            "remark": self.remark,
         }
         rounded: dict[str, Any] = _plain(figures)
         return rounded
@@ -105,6 +127,9 @@ def _figures(one: Evaluated) -> dict[str, Any]:
     deployed = one.deployed
     return {
         "hash": one.hash,
+        "detector": one.detector,
+        "training_s": one.took_s,
+        "weights_bytes": one.size_bytes,
         "threshold": deployed.threshold,
         "normal_days": deployed.days,
         "false_incidents": deployed.false_incidents,

@@ -83,7 +83,7 @@ class Sightings:
         self._last = max(self._last, last)
         for label, counted in zip(self._labels, self._counted, strict=True):
             if label.start < last + MINUTE_S and first <= label.end + LATE_S:
-                counted.update(_minutes_of(label, minutes))
+                counted.update(minutes_of(label, minutes))
 
     def all(self) -> list[Sighting]:
         """Give every label with its minutes, in the order of the labels.
@@ -112,7 +112,8 @@ class Sightings:
         )
 
 
-def _minutes_of(label: Label, minutes: Minutes) -> list[int]:
+def minutes_of(label: Label, minutes: Minutes) -> list[int]:
+    """Give the minutes among some that count a label's rows."""
     start = int(label.start // MINUTE_S * MINUTE_S)
     if label.class_name == _REMOVED or not label.attackers + label.victims:
         end = int(label.end // MINUTE_S * MINUTE_S) + MINUTE_S

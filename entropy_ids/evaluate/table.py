@@ -11,6 +11,7 @@ from entropy_ids.alarms.incidents import iso
 from entropy_ids.alarms.sinks import sanitize
 from entropy_ids.evaluate.compare import Compared
 from entropy_ids.evaluate.deployed import Outcome, Tally, tally
+from entropy_ids.evaluate.judged_flows import areas_of
 from entropy_ids.evaluate.labels import Label
 from entropy_ids.evaluate.measures import Estimate
 from entropy_ids.evaluate.results import (
@@ -30,8 +31,14 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
     for one in evaluation.profiles:
         yield _as_it_stands(one)
         yield _confusion(one)
-    if evaluation.asked.rivals:
+    for name, flows in evaluation.flows.items():
+        yield from flows.tables(name)
+    if evaluation.flows:
+        yield areas_of(evaluation.flows)
+    if evaluation.asked.rivals and evaluation.profiles:
         yield _methods(evaluation)
+    if len(evaluation.profiles) > 1:
+        yield _detectors(evaluation)
 
 
 def each(one: Evaluated) -> Table:
@@ -124,6 +131,32 @@ def _methods(evaluation: Evaluation) -> Table:
             table.add_row(sanitize(one.name), style="bold")
         for row in one.compared:
             table.add_row(row.method, *_figures(one, row, parts))
+    return table
+
+
+def _detectors(evaluation: Evaluation) -> Table:
+    """Show the detectors side by side: at equal false alarms, and as they stand."""
+    asked = evaluation.asked
+    table = _table(
+        f"detectors at {asked.false_per_day:g} false incidents a day at most",
+        "own: found by its own threshold, with so many false incidents a day, and after "
+        "so many minutes\ns: seconds of training; KiB: weights",
+    )
+    heads = ("found", "ROC AUC", "avg. prec.", "own", "false", "delay")
+    _add_columns(table, "profile", (*heads, "s", "KiB"))
+    for one in evaluation.profiles:
+        own, whole = one.compared[0], tally(one.attacks)
+        table.add_row(
+            f"{sanitize(one.name)}\n{one.detector}",
+            f"{sum(own.found)}/{len(own.found)}",
+            _area(own.roc_auc),
+            _area(own.average_precision),
+            _share(whole),
+            f"{one.deployed.false_per_day.value:.2f}",
+            "-" if whole.delay_min is None else f"{whole.delay_min:g}",
+            "-" if one.took_s is None else f"{one.took_s:.0f}",
+            f"{one.size_bytes / 1024:.0f}",
+        )
     return table
 
 

@@ -13,7 +13,7 @@ from entropy_ids.detectors.threshold import held_out
 from entropy_ids.errors import InputError
 from entropy_ids.evaluate.methods import Bench, Floats, Method
 from entropy_ids.features.catalog import Column
-from entropy_ids.pipeline import detector_of
+from entropy_ids.models import detector_of
 from entropy_ids.types import EntropySeries
 
 _LEVEL = 0.998

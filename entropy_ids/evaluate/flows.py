@@ -1,0 +1,71 @@
+"""Labels of flows: which class each connection of the logs belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import polars as pl
+
+from entropy_ids.detectors.flows import LABEL, NORMAL
+from entropy_ids.errors import InputError
+from entropy_ids.evaluate.labels import Label
+from entropy_ids.evaluate.sightings import SLACK_S, matches, minutes_of
+from entropy_ids.types import Minutes
+
+_BENIGN = frozenset({"flash-crowd", "backscatter"})
+
+
+def with_labels(rows: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
+    """Give rows their `LABEL`.
+
+    Parameters
+    ----------
+    rows
+        In any order; those of a data set keep the labels that they have.
+    labels
+        A row that began within a label, between its attackers and victims, is of its
+        class; of several the last counts. Labels without addresses name no row. Flash
+        crowds and backscatter are `NORMAL`, as is all else.
+    """
+    if LABEL not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, pl.String).alias(LABEL))
+    found = rows[LABEL]
+    began = rows["ts"].dt.epoch("ms") / 1e3
+    for label in labels:
+        within = began.is_between(label.start - SLACK_S, label.end + SLACK_S)
+        if not (label.attackers + label.victims) or not within.any():
+            continue
+        here = within & matches(rows, label) & rows[LABEL].is_null()
+        name = NORMAL if label.class_name in _BENIGN else label.class_name
+        found = found.set(here, name)
+    return rows.with_columns(found.fill_null(NORMAL))
+
+
+def shaded_by(
+    labels: Sequence[Label], classes: Collection[str] = ()
+) -> Callable[[Minutes], set[int]]:
+    """Make a function that tells the minutes that count rows of labels.
+
+    Parameters
+    ----------
+    classes
+        Labels of these classes only; all when empty.
+
+    Raises
+    ------
+    InputError
+        When no label is of one of the classes.
+    """
+    known = {label.class_name for label in labels}
+    for name in classes:
+        if name not in known:
+            raise InputError(
+                f"--leave-out: expected a class of the labels "
+                f"({', '.join(sorted(known)) or 'there are none'}), found {name!r}"
+            )
+    wanted = [one for one in labels if not classes or one.class_name in classes]
+
+    def shaded(minutes: Minutes) -> set[int]:
+        return {minute for one in wanted for minute in minutes_of(one, minutes)}
+
+    return shaded
