@@ -59,13 +59,14 @@ class Witness(Seen):
     flows
         Keep the flows, for a flow model.
     labelled
-        Names the class of each flow, for a supervised model.
+        Names the class of each flow. A supervised model learns the classes, any other
+        from normal flows alone; without it, from all.
     shaded
         Tells the minutes that are not to be learned from.
     """
 
     flows: bool = False
-    labelled: Labelled = lambda rows: rows
+    labelled: Labelled = lambda rows: rows.drop(LABEL, strict=False)
     shaded: Shaded = lambda _: set()
     left_out: set[int] = field(default_factory=set)
     _rows: list[pl.DataFrame] = field(default_factory=list)
@@ -235,12 +236,29 @@ def _fit_flows(
     held = _held(series, config)
     stamps = _index(series).as_unit("s").asi8
     shown = series.complete.to_numpy() & (True if held is None else ~held)
-    model.fit(flows.filter(pl.col("minute").is_in(stamps[shown])), progress)
+    model.fit(_lesson(flows, stamps[shown], model), progress)
     scores = _score_flows(model, flows, series)
     usual = scores.where(~np.isin(stamps, _attacked(flows)))
     threshold, budget = _threshold(usual, held, config)
     facts, weights = model.tensors()
     return _Fitted(scores, threshold, budget, weights, {}, facts)
+
+
+def _lesson(
+    flows: pl.DataFrame, minutes: NDArray[np.int64], model: FlowModel
+) -> pl.DataFrame:
+    """Give the flows of some minutes that a model is to learn.
+
+    A supervised model sees the others too, but learns only the attacks among them: each
+    class is rare, and what is held out is to count false alarms.
+    """
+    shown = pl.col("minute").is_in(minutes)
+    if model.supervised:
+        label = pl.when(shown | (pl.col(LABEL) != NORMAL)).then(LABEL)
+        return flows.with_columns(label.alias(LABEL))
+    if LABEL in flows.columns:
+        shown &= pl.col(LABEL) == NORMAL
+    return flows.filter(shown)
 
 
 def _score_flows(

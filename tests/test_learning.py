@@ -1,5 +1,6 @@
 """Training with flow models and with labels; how a flow model gates minutes."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,11 +16,11 @@ from entropy_ids import models
 from entropy_ids.config import Config
 from entropy_ids.detectors import flows as contract
 from entropy_ids.errors import ConfigError, InputError
-from entropy_ids.evaluate.flows import shaded_by, with_labels
+from entropy_ids.evaluate.flows import shaded_by, with_labels, without
 from entropy_ids.evaluate.labels import Label
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.gates import FlowGate, gate_of, highest
-from entropy_ids.learning import Trained, Witness, train
+from entropy_ids.learning import Trained, Witness, _lesson, train
 from entropy_ids.pipeline import Watch, WatchState, check_gates
 from entropy_ids.profile.store import Profile
 from entropy_ids.reading import measure_of
@@ -62,6 +63,7 @@ class Classes(Rarity):
     name, supervised, gates = "classes", True, False
 
     def fit(self, flows: pl.DataFrame, progress: Any = None) -> None:
+        self.shown = flows
         normal = flows.filter(pl.col(contract.LABEL) == contract.NORMAL)
         super().fit(normal)
 
@@ -233,6 +235,45 @@ def test_attacks_do_not_set_the_threshold_of_a_supervised_model():
     assert manifest["model"]["usual"] == ["10.0.0.1", "10.0.0.2"]
     assert manifest["threshold"] < 1
     assert shown.profile.series["score"].max() > 10
+
+
+def test_attacks_are_learned_in_minutes_whose_normal_flows_are_only_seen():
+    labels = pl.Series(contract.LABEL, ["normal"] * 15 + ["dos"])
+    stamps = pl.col("ts").dt.epoch("s") // 60 * 60
+    of = frame(*rows(3, (2,))).with_columns(labels, minute=stamps)
+    lesson = _lesson(of, np.array([T0]), Classes())
+    assert lesson.height == of.height
+    assert lesson[contract.LABEL].to_list() == ["normal"] * 5 + [None] * 10 + ["dos"]
+
+
+def test_a_model_without_classes_learns_from_normal_flows_alone():
+    label = Label(T0 + 24 * 60, T0 + 26 * 60, "dos", (ATTACK,))
+    shown, _ = trained(rows(MINUTES, (24,)), labelled=lambda r: with_labels(r, [label]))
+    assert ATTACK not in shown.profile.manifest["model"]["usual"]
+
+
+def test_labels_that_a_set_has_do_not_count_unless_they_are_asked_for():
+    witness = Witness(flows=True)
+    for minutes in assembled(rows(MINUTES)):
+        marked = minutes.rows.with_columns(pl.lit("dos").alias(contract.LABEL))
+        witness.add(replace(minutes, rows=marked))
+    assert contract.LABEL not in witness.kept().columns
+
+
+def test_classes_that_are_left_out_are_not_learned():
+    of = frame(*[row(T0 + n) for n in range(3)])
+    of = of.with_columns(pl.Series(contract.LABEL, ["dos", "worm", "normal"]))
+    learned = [
+        without(of, classes, supervised=supervised)[contract.LABEL].to_list()
+        for classes in ((), ("dos",))
+        for supervised in (True, False)
+    ]
+    assert learned == [
+        ["dos", "worm", "normal"],
+        ["dos", "worm", "normal"],
+        [None, "worm", "normal"],
+        ["dos", "normal", "normal"],
+    ]
 
 
 def test_only_the_newest_flows_are_kept(monkeypatch):

@@ -109,7 +109,8 @@ def evaluate(
     if result.remark:
         out.print(f"minutes are not compared: {result.remark}")
     out.print(f"{len(read.sightings)} of {len(known)} labels in the range: {labels}")
-    for one in () if asked.rivals else result.profiles:
+    alone = not asked.rivals and len(result.profiles) == 1
+    for one in result.profiles if alone else ():
         out.print(each(one), "")
     for table in tables(result):
         out.print(table, "")

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from entropy_ids import show
 from entropy_ids.console.asked import Request, bar, file_bar, out, warn_of
 from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
+    from entropy_ids.evaluate import Label
     from entropy_ids.learning import Witness
 
 
@@ -75,7 +76,7 @@ def train(
 def _witness(detector: str, labels: Path | None, leave_out: Sequence[str]) -> Witness:
     """Make what looks at training minutes; labels name flows, or leave minutes out."""
     from entropy_ids.detectors import FLOW_MODELS
-    from entropy_ids.evaluate.flows import shaded_by, with_labels
+    from entropy_ids.evaluate.flows import with_labels, without
     from entropy_ids.evaluate.labels import read_labels
     from entropy_ids.learning import witness_of
 
@@ -84,12 +85,23 @@ def _witness(detector: str, labels: Path | None, leave_out: Sequence[str]) -> Wi
         raise ConfigError(
             "--leave-out: expected --labels with it, to know which minutes, found none"
         )
-    supervised = detector in FLOW_MODELS and FLOW_MODELS[detector].supervised
-    if supervised and not leave_out:
-        return witness_of(detector, labelled=lambda rows: with_labels(rows, known))
-    if not known:
+    if detector not in FLOW_MODELS:
+        return witness_of(detector, **_shading(known, leave_out))
+    supervised = FLOW_MODELS[detector].supervised
+    if not labels and not supervised:
         return witness_of(detector)
-    return witness_of(detector, shaded=shaded_by(known, leave_out))
+    return witness_of(
+        detector,
+        labelled=lambda rows: without(
+            with_labels(rows, known), leave_out, supervised=supervised
+        ),
+    )
+
+
+def _shading(known: list[Label], leave_out: Sequence[str]) -> dict[str, Any]:
+    from entropy_ids.evaluate.flows import shaded_by
+
+    return {"shaded": shaded_by(known, leave_out)} if known else {}
 
 
 @contextmanager

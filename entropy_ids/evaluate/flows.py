@@ -41,6 +41,27 @@ def with_labels(rows: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
     return rows.with_columns(found.fill_null(NORMAL))
 
 
+def without(
+    rows: pl.DataFrame, classes: Collection[str], *, supervised: bool
+) -> pl.DataFrame:
+    """Mark the labelled rows that a flow model is to learn.
+
+    Parameters
+    ----------
+    classes
+        To be left out; when empty, a supervised model learns all, any other none.
+    supervised
+        Rows to be left out have no label then: they are only seen beside others.
+        For any other model the rows that are not to be left out are `NORMAL`.
+    """
+    if not classes:
+        return rows
+    here = pl.col(LABEL).is_in(list(classes))
+    kept, other = (~here, None) if supervised else (here, NORMAL)
+    label: pl.Expr = pl.when(kept).then(LABEL).otherwise(pl.lit(other, pl.String))
+    return rows.with_columns(label.alias(LABEL))
+
+
 def shaded_by(
     labels: Sequence[Label], classes: Collection[str] = ()
 ) -> Callable[[Minutes], set[int]]:

@@ -139,8 +139,8 @@ def _detectors(evaluation: Evaluation) -> Table:
     asked = evaluation.asked
     table = _table(
         f"detectors at {asked.false_per_day:g} false incidents a day at most",
-        "own: found by its own threshold, with so many false incidents a day, and after "
-        "so many minutes\ns: seconds of training; KiB: weights",
+        "own: found by its own threshold, with so many false incidents a day and after "
+        "so many minutes; s: seconds of training; KiB: weights",
     )
     heads = ("found", "ROC AUC", "avg. prec.", "own", "false", "delay")
     _add_columns(table, "profile", (*heads, "s", "KiB"))
