@@ -18,9 +18,12 @@ from entropy_ids.detectors.attention_multi_flow import AttentionMultiFlow, Judge
 from entropy_ids.errors import ConfigError
 from entropy_ids.models import flow_model_of
 from entropy_ids.profile.store import Profile
+from entropy_ids.report import words
 from entropy_ids.report.found import Evidence, Rows
 
 _SHOWN = ("ts", "id.orig_h", "id.resp_h", "id.resp_p", "proto", "conn_state")
+_WIDTH = 40
+_LEAST_SHARE = 0.01
 
 
 def classifier(directory: Path) -> AttentionMultiFlow:
@@ -71,7 +74,9 @@ def _classes(judged: Judged, classes: list[str]) -> Table:
     given = judged.probabilities.argmax(axis=1)
     means = judged.probabilities.mean(axis=0)
     for k in np.argsort(-means, kind="stable").tolist():
-        table.add_row(sanitize(classes[k]), str((given == k).sum()), percent(means[k]))
+        flows = int((given == k).sum())
+        if flows or means[k] >= _LEAST_SHARE:
+            table.add_row(sanitize(classes[k]), str(flows), percent(means[k]))
     return table
 
 
@@ -89,6 +94,7 @@ def _attention(
         table.add_column(head)
     for weight, row in zip(judged.attention[at], judged.before[at], strict=True):
         if row >= 0:
-            cells = [sanitize(str(conn[row].get(name, "-"))) for name in _SHOWN]
-            table.add_row(percent(float(weight)), *cells)
+            values = conn[row]
+            cells = [words.cell(name, values.get(name), _WIDTH) for name in _SHOWN]
+            table.add_row(percent(float(weight)), *map(sanitize, cells))
     yield table
