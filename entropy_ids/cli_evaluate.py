@@ -41,6 +41,11 @@ from entropy_ids import console, options
     help="Compare attention-multi-flow with simpler classifiers of flows.",
 )
 @click.option(
+    "--learning",
+    is_flag=True,
+    help="Also train on ever more of the training minutes: error by training size.",
+)
+@click.option(
     "--false-per-day",
     type=click.FloatRange(min=0),
     default=1.0,
@@ -66,6 +71,8 @@ def evaluate(
 
     \b
     Examples:
+      entropy-ids evaluate logs --labels logs/labels.csv --no-rivals --plots pictures \\
+          --profile profiles/lstm --profile profiles/forecaster
       entropy-ids evaluate logs --from 2026-03-16 --labels logs/labels.csv \\
           --profile profiles/office --json figures.json --plots pictures
     """

@@ -213,6 +213,15 @@ def difference(found: Difference) -> Group:
     return Group(settings, Text(only), moved, Text(f"and {more} columns more"))
 
 
+def learning(curves: Mapping[str, pd.DataFrame]) -> Table:
+    """Show the error of held-back minutes by the minutes trained on."""
+    table = Table("profile", "minutes", "mean square error")
+    for name, curve in curves.items():
+        for row in curve.itertuples():
+            table.add_row(safe(name), str(row.minutes), f"{row.error:.3f}")
+    return table
+
+
 def settings(config: Config) -> Table:
     """Show every setting; an asterisk marks what was given."""
     table = Table()

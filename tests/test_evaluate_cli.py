@@ -86,6 +86,11 @@ def test_a_port_scan_is_found_by_all_and_written_down(site, tmp_path, capsys):
     assert "isolation-forest" in said
 
 
+def test_a_curve_of_learning_needs_two_days(site, capsys):
+    said = refused(capsys, 3, *asked(site, "--learning", "--no-rivals"))
+    assert "--learning: expected a profile of two days at least" in said
+
+
 def test_the_same_seed_writes_the_same_bytes(site, tmp_path):
     for name in ("one.json", "two.json"):
         assert run(*asked(site, "--json", tmp_path / name, "--seed", 5)) == 0

@@ -1,17 +1,22 @@
 """A detector's error by the minutes that it was trained on."""
 
+from types import SimpleNamespace
+
 import make
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.image import imread
 
 from entropy_ids.calendar import Calendar
+from entropy_ids.config import Config
 from entropy_ids.detectors import LstmForecaster
 from entropy_ids.detectors.residual import Scaler
 from entropy_ids.detectors.training import Training
 from entropy_ids.errors import InputError
-from entropy_ids.evaluate.learning import learning_curve
+from entropy_ids.evaluate.learning import curve_of, learning_curve
 from entropy_ids.evaluate.plots import draw_learning
+from entropy_ids.pipeline import minutes_table
 
 WINDOW = 6
 HELD = 100
@@ -72,3 +77,30 @@ def test_curves_are_drawn_into_one_picture(curve, tmp_path):
     out = draw_learning({"lstm-forecaster": curve}, tmp_path / "new" / "learning.png")
     assert imread(out).shape[2] == 4
     assert imread(out)[..., :3].min() < 0.1
+
+
+def profile(minutes: int, kind: str = "lstm-forecaster") -> SimpleNamespace:
+    """Give what a curve needs of a profile, of a network that learns in a second."""
+    small = {"training.epochs": 1, "detector.hidden": 4, "detector.window_min": WINDOW}
+    config = Config({key: (value, "the test") for key, value in small.items()})
+    of = make.series(minutes, seed=5)
+    scores = pd.Series(np.nan, of.values.index)
+    table = minutes_table(of, scores, 1.0)
+    columns = list(of.values.columns)
+    manifest = {"detector": kind, "settings": config.trained(), "columns": columns}
+    return SimpleNamespace(manifest=manifest, series=table)
+
+
+def test_a_profile_s_curve_halves_its_minutes_but_the_last_day():
+    curve = curve_of(profile(2 * 1440))
+    assert curve["minutes"].tolist() == [45, 90, 180, 360, 720, 1440]
+    assert np.isfinite(curve["error"]).all()
+
+
+def test_a_profile_of_less_than_two_days_has_no_curve():
+    with pytest.raises(InputError, match="two days at least, found one of 2879"):
+        curve_of(profile(2 * 1440 - 1))
+
+
+def test_a_flow_model_has_no_curve():
+    assert curve_of(profile(100, "flow-language-model")) is None

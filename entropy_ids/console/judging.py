@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from entropy_ids.console.asked import Request, bar, file_bar, out, warn_of
 
 if TYPE_CHECKING:
     from entropy_ids.duty import Decided
-    from entropy_ids.evaluate import Asked
+    from entropy_ids.evaluate import Asked, Watched
     from entropy_ids.profile.store import Profile
 
 
@@ -118,3 +118,23 @@ def evaluate(
         json_file.write_text(json.dumps(result.as_dict(), indent=1) + "\n")
     for path in draw(result, plots) if plots else ():
         out.print(str(path))
+    if asked.learning:
+        _learning(watched, plots)
+
+
+def _learning(watched: Mapping[str, Watched], plots: Path | None) -> None:
+    """Train on ever more of each profile's minutes; show and draw the errors."""
+    from entropy_ids.evaluate.learning import curve_of
+    from entropy_ids.evaluate.plots import draw_learning
+
+    curves = {}
+    with bar("training on more and more", len(watched)) as update:
+        for done, (name, one) in enumerate(watched.items(), 1):
+            curve = curve_of(one.profile)
+            if curve is not None:
+                curves[name] = curve
+            update(done)
+    if curves:
+        out.print(show.learning(curves))
+    if curves and plots:
+        out.print(str(draw_learning(curves, plots / "learning.png")))

@@ -31,6 +31,8 @@ class Asked:
         Also train the detector anew on less, minutes each.
     baselines
         Compare a classifier of flows with simpler ones.
+    learning
+        Also train anew on ever more of the training, minutes each.
     """
 
     false_per_day: float = 1.0
@@ -39,6 +41,7 @@ class Asked:
     rivals: bool = True
     variants: bool = False
     baselines: bool = False
+    learning: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ class Read:
     sightings
         The minutes that labels touch.
     flows
-        Every row with its label, minute by minute.
+        Every row with its label, minute by minute, for flow models and labelled sets;
+        empty for others: it is large.
     """
 
     sightings: list[Sighting]
@@ -140,10 +141,14 @@ def watch(
     every = with_siblings(logs, sets)
     assembler = Assembler(streams_of(every), next(iter(networks.values())))
     sightings = Sightings([label for label in labels if _wanted(label, reading)])
-    rows = []
+    rows = [pl.DataFrame()]
+    keep = any(log.is_labelled for log in logs) or any(
+        isinstance(one.watch.gate, FlowGate) for one in watched.values()
+    )
     for minutes in minutes_of(every, assembler, reading, file_done):
         sightings.add(minutes)
-        rows.append(with_labels(in_order(minutes.rows), labels))
+        if keep:
+            rows.append(with_labels(in_order(minutes.rows), labels))
         for one in watched.values():
             one.push(minutes)
     if not assembler.account.counted:
@@ -185,7 +190,10 @@ def evaluate(
     InputError
         When neither minutes nor flows are both normal and attacks.
     """
-    flows = {name: one.judged(read.flows, asked) for name, one in watched.items()}
+    flows = {
+        name: one.judged(read.flows, asked)
+        for name, one in (watched.items() if len(read.flows) else ())
+    }
     stamps = _seconds(next(iter(watched.values())).table)
     profiles, remark = [], ""
     try:

@@ -7,13 +7,47 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from entropy_ids.detectors import SeriesDetector
+from entropy_ids.detectors import DETECTORS, SeriesDetector
 from entropy_ids.detectors.residual import Scaler
 from entropy_ids.errors import InputError
+from entropy_ids.evaluate.methods import series_of
+from entropy_ids.models import detector_of
+from entropy_ids.profile.store import Profile
 from entropy_ids.types import DAY_MINUTES, EntropySeries
 
 _CUT = 10.0
 """Robust deviations that a residual counts at most: one wild column is no ignorance."""
+
+DOUBLINGS = 5
+"""A profile's curve ends at all of its minutes, and halves so often before."""
+
+
+def curve_of(profile: Profile) -> pd.DataFrame | None:
+    """Train a profile's detector anew on ever more of its own minutes.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        As `learning_curve` gives it; None for a flow model.
+
+    Raises
+    ------
+    InputError
+        When the profile has less than two days.
+    """
+    manifest = profile.manifest
+    kind, settings = manifest["detector"], manifest["settings"]
+    if kind not in DETECTORS:
+        return None
+    series = series_of(profile.series, manifest["columns"])
+    most = len(series) - DAY_MINUTES
+    if most < DAY_MINUTES:
+        raise InputError(
+            f"--learning: expected a profile of two days at least, found one of "
+            f"{len(series)} minutes; train on more logs"
+        )
+    sizes = [most >> halvings for halvings in range(DOUBLINGS, -1, -1)]
+    return learning_curve(lambda: detector_of(settings, kind), series, sizes)
 
 
 def learning_curve(
