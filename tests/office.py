@@ -4,7 +4,6 @@ import datetime as dt
 from pathlib import Path
 
 from entropy_ids import learning
-from entropy_ids.alarms.contributors import Seen
 from entropy_ids.collector import find_logs
 from entropy_ids.config import Config
 from entropy_ids.profile.store import Profile
@@ -26,12 +25,18 @@ def make_office(logs: Path) -> Path:
     return logs
 
 
-def make_profile(logs: Path, out: Path, *overrides: str, workers: int = 1) -> Profile:
+def make_profile(
+    logs: Path,
+    out: Path,
+    *overrides: str,
+    workers: int = 1,
+    kind: str = "lstm-autoencoder",
+) -> Profile:
     """Train on the first two days."""
     config = Config.load(overrides=[*SMALL, *overrides], environment={})
     reading = Reading(workers, config["reading.block_kib"] << 10, until=LAST_DAY)
-    seen = Seen()
+    seen = learning.witness_of(kind)
     series, _ = read_series(find_logs([logs]), config, reading, seen=seen)
-    trained = learning.train(series, seen, config, "office", "lstm-autoencoder")
+    trained = learning.train(series, seen, config, "office", kind)
     trained.profile.write(out)
     return Profile.read(out)

@@ -133,9 +133,18 @@ SCAN_US = int(dt.datetime(2026, 3, 4, 10, tzinfo=dt.UTC).timestamp()) * SECOND_U
 MINUTE_US = 60 * SECOND_US
 
 
+KINDS = ("lstm-autoencoder", "flow-language-model")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_same_path_of_two_loggers_that_are_never_level(
-    office: Path, profile: Profile, profile_dir: Path, tmp_path: Path
+    office: Path, profile_dir: Path, tmp_path: Path, kind: str
 ) -> None:
+    if kind != KINDS[0]:
+        profile_dir = tmp_path / "p"
+        often = ("threshold.alarms_per_day=0", "threshold.top_percent=30")
+        make_profile(office, profile_dir, *often, kind=kind)
+    profile = Profile.read(profile_dir)
     draw = random.Random(3)
     config = config_of(tmp_path, profile_dir, loggers=LOGGERS)
     pair = Pair(tmp_path, lines_of(sorted(office.glob(SCAN))), draw)
