@@ -48,6 +48,27 @@ def test_networks_stand_for_sources_where_no_source_stands_out():
     assert "(198.19.0.0/16)" in told(class_name="ddos", contributors=nets)
 
 
+def test_a_tunnel_that_names_show_says_who_asked_for_how_many_below_what():
+    who = (
+        make.contributor("10.20.3.7", feature="dns_orig_h"),
+        make.contributor("tun.example", feature="domain"),
+    )
+    names = make.deviation("max_names.all.log2", "high", value=5.83, high=2.0, r=3.1)
+    text = told(class_name="dns-tunnel", contributors=who, deviations=(names,))
+    assert "10.20.3.7 asked for 56 names below tun.example in one minute" in text
+    assert "usual at most 3" in text
+
+
+def test_failed_logins_are_said_before_connections_to_login_ports():
+    who = (make.contributor("198.19.66.6", feature="login_orig_h"),)
+    many = make.deviation("logins.all.log2", "high", value=9.0, high=5.0, r=2.0)
+    failed = make.deviation("max_failures.all.log2", "high", value=5.09, high=1.0)
+    both = told(class_name="brute-force", contributors=who, deviations=(many, failed))
+    assert "198.19.66.6 failed to log in 33 times in one minute" in both
+    alone = told(class_name="brute-force", deviations=(many,))
+    assert "knocked 511 times" in alone
+
+
 def test_a_size_inside_its_bounds_is_no_figure():
     assert "tried many ports" in told(deviations=())
 

@@ -65,7 +65,14 @@ class _Log:
     hosts: tuple[str, ...] = ()
 
 
-_ADDRESSES = ("orig_h", "resp_h", "orig_h_bytes", "resp_h_bytes")
+_ADDRESSES = (
+    "orig_h",
+    "resp_h",
+    "orig_h_bytes",
+    "resp_h_bytes",
+    "dns_orig_h",
+    "login_orig_h",
+)
 """Contributors that are addresses."""
 _ENDS = ("id.orig_h", "id.resp_h", "id_orig_h", "id_resp_h")
 _CONN = _Log("conn")

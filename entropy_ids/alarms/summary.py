@@ -5,7 +5,7 @@ Figures are those of the incident's strongest minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from entropy_ids.alarms.contributors import leading, weight
@@ -21,7 +21,8 @@ class Saying:
     """How a class is put into words.
 
     ``{n}`` is the size ``feature``; ``{who}``, ``{whom}`` and ``{port}`` are
-    contributors, ``{sender}`` and ``{receiver}`` those by bytes.
+    contributors, ``{sender}`` and ``{receiver}`` those by bytes; ``{asker}``,
+    ``{domain}`` and ``{guesser}`` are of other logs.
     """
 
     text: str
@@ -29,41 +30,52 @@ class Saying:
     unit: str = ""
 
 
-SAYINGS = {
-    "port-scan": Saying("{who} tried {n} of {whom}", "pair_ports", "ports"),
-    "network-scan": Saying("{who} tried {n} on {port}", "fan_out", "hosts"),
-    "worm": Saying("{who} tried up to {n} each on {port}", "fan_out", "hosts"),
-    "point-to-multipoint": Saying("{who} sent to {n} on {port}", "fan_out", "hosts"),
-    "dos": Saying("{who} came {n} to {whom} on {port}", "max_pair", "times"),
-    "ddos": Saying("{n} ({who}) flooded {whom} on {port}", "fan_in", "sources"),
-    "flash-crowd": Saying("{n} came to {whom} on {port}", "fan_in", "visitors"),
-    "brute-force": Saying("{who} knocked {n} at {whom} on {port}", "logins", "times"),
-    "dns-tunnel": Saying("{who} asked {whom} {n} on {port}", "max_pair", "times"),
-    "exfiltration": Saying("{sender} sent {n} to {receiver}", "max_sent", "bytes"),
-    "outage": Saying("only {n} came", "flows", "connections"),
+SAYINGS: dict[str, tuple[Saying, ...]] = {
+    "port-scan": (Saying("{who} tried {n} of {whom}", "pair_ports", "ports"),),
+    "network-scan": (Saying("{who} tried {n} on {port}", "fan_out", "hosts"),),
+    "worm": (Saying("{who} tried up to {n} each on {port}", "fan_out", "hosts"),),
+    "point-to-multipoint": (Saying("{who} sent to {n} on {port}", "fan_out", "hosts"),),
+    "dos": (Saying("{who} came {n} to {whom} on {port}", "max_pair", "times"),),
+    "ddos": (Saying("{n} ({who}) flooded {whom} on {port}", "fan_in", "sources"),),
+    "flash-crowd": (Saying("{n} came to {whom} on {port}", "fan_in", "visitors"),),
+    "brute-force": (
+        Saying("{guesser} failed to log in {n}", "max_failures", "times"),
+        Saying("{who} knocked {n} at {whom} on {port}", "logins", "times"),
+    ),
+    "dns-tunnel": (
+        Saying("{asker} asked for {n} below {domain}", "max_names", "names"),
+        Saying("{who} asked {whom} {n} on {port}", "max_pair", "times"),
+    ),
+    "exfiltration": (Saying("{sender} sent {n} to {receiver}", "max_sent", "bytes"),),
+    "outage": (Saying("only {n} came", "flows", "connections"),),
 }
+"""The first whose size is unusual is said, else the last."""
 
 
 def summary(alarm: Alarm) -> str:
     """Say in one sentence what was seen."""
     minutes = (alarm.end - alarm.start) // MINUTE_S
     when = f"the worst of {minutes} minutes" if minutes > 1 else "one minute"
-    saying = SAYINGS.get(alarm.class_name)
-    what, usual = _unnamed(alarm) if saying is None else _said(alarm, saying)
+    sayings = SAYINGS.get(alarm.class_name, ())
+    what, usual = _said(alarm, sayings) if sayings else _unnamed(alarm)
     name = alarm.class_name if alarm.class_name != UNNAMED else "unusual"
     parts = [f"{name}: {what} in {when}", usual, _outside(alarm)]
     return "; ".join(part for part in parts if part)
 
 
-def _said(alarm: Alarm, saying: Saying) -> tuple[str, str]:
+def _said(alarm: Alarm, sayings: Sequence[Saying]) -> tuple[str, str]:
     """Put a class into words; and what is usual."""
-    size = _size(alarm.deviations, saying.feature)
+    known = [(one, _size(alarm.deviations, one.feature)) for one in sayings]
+    saying, size = next((pair for pair in known if pair[1]), known[-1])
     names = {
         "who": _named(alarm, "orig_h", "orig_net"),
         "whom": _named(alarm, "resp_h"),
         "port": _named(alarm, "resp_p"),
         "sender": _named(alarm, "orig_h_bytes"),
         "receiver": _named(alarm, "resp_h_bytes"),
+        "asker": _named(alarm, "dns_orig_h", "orig_h"),
+        "domain": _named(alarm, "domain"),
+        "guesser": _named(alarm, "login_orig_h", "orig_h"),
     }
     if size is None:
         few = "few" if alarm.class_name == "outage" else "many"
@@ -116,6 +128,9 @@ _NOBODY = {
     "resp_p": "the usual ports",
     "orig_h_bytes": "no single host",
     "resp_h_bytes": "the usual hosts",
+    "dns_orig_h": "no single source",
+    "domain": "the usual domains",
+    "login_orig_h": "no single source",
 }
 
 

@@ -18,7 +18,15 @@ from entropy_ids.types import MINUTE_S, Alarm
 ACCEPTED = {"worm": {"network-scan"}}
 """Alarm classes besides its own that name a label: hosts that scan one port, if few."""
 _FLOODS = {"dos", "ddos"}
-_ADDRESSED = ("orig_h", "resp_h", "orig_net", "orig_h_bytes", "resp_h_bytes")
+_ADDRESSED = (
+    "orig_h",
+    "resp_h",
+    "orig_net",
+    "orig_h_bytes",
+    "resp_h_bytes",
+    "dns_orig_h",
+    "login_orig_h",
+)
 MISSED, NORMAL = "missed", "(normal)"
 
 

@@ -103,7 +103,7 @@ NAMED = (
 )
 """What the values of a minute are named by. ``orig_net`` is the source's network (IPv4
 /16, IPv6 /32): in a flood from everywhere no address stands out, but networks may."""
-NAMED_BESIDE = ("domain", "account")
+NAMED_BESIDE = ("dns_orig_h", "domain", "login_orig_h", "account")
 """What they are named by besides, where the log that has it is read."""
 
 STATISTICS = ("renyi", "tsallis", "rarefied", "log2")
