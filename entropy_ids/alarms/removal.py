@@ -16,8 +16,8 @@ order. What cannot be measured does not deviate, as when minutes are judged; but
 little is left says something only of values that there are too many of.
 
 A size below its bounds has no removal, nor have features of other logs than conn, nor
-a minute of which not every connection was kept to be named by (half a million of a
-stream are).
+a minute of which not every connection was kept to be named by (200,000 of a stream
+are).
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ Measured on 84 captured attacks over a generated office, at one false incident a
 found when a minute of the label scores above: 71 found, where ``lstm-autoencoder``
 finds 70; without dropout 72, with 0.2 of it or half the channels 69; with a bottleneck
 at every minute instead of one for the sequence 67 (of 12 units) and 66 (of 32). One or
-two of 84 prove nothing. Under ``detector.join=mean-square`` the bottleneck at every
+two of 84 prove nothing (`evaluate`, which sets thresholds otherwise, counts 74 and 73:
+README). Under ``detector.join=mean-square`` the bottleneck at every
 minute finds 63, one for the sequence 56. A pass takes 1.6 times as long as
 ``lstm-autoencoder``'s.
 
