@@ -16,7 +16,7 @@ from entropy_ids import models
 from entropy_ids.config import Config
 from entropy_ids.detectors import flows as contract
 from entropy_ids.errors import ConfigError, InputError
-from entropy_ids.evaluate.flows import shaded_by, with_labels, without
+from entropy_ids.evaluate.flows import Lessons, with_labels, without
 from entropy_ids.evaluate.labels import Label
 from entropy_ids.features.assembler import Assembler
 from entropy_ids.gates import FlowGate, gate_of, highest
@@ -338,13 +338,30 @@ def test_the_minutes_of_the_classes_to_leave_out_are_told():
     dos = Label(T0 + 120, T0 + 180, "dos", (ATTACK,))
     worm = Label(T0 + 300, T0 + 300, "worm", (ATTACK,))
     minutes = assembled(rows(10, strange=(2, 5)))[0]
-    assert shaded_by([dos, worm])(minutes) == {T0 + 120, T0 + 300}
-    assert shaded_by([dos, worm], ["worm"])(minutes) == {T0 + 300}
+    both, one = Lessons([dos, worm]), Lessons([dos, worm], ["worm"])
+    assert both.shaded(minutes) == {T0 + 120, T0 + 300}
+    assert one.shaded(minutes) == {T0 + 300}
+    assert (both.met, one.met) == ({dos, worm}, {worm})
 
 
 def test_a_class_to_leave_out_that_no_label_has_is_refused():
     with pytest.raises(InputError, match=r"class of the labels \(dos\), found 'ddos'"):
-        shaded_by([Label(0, 1, "dos")], ["ddos"])
+        Lessons([Label(0, 1, "dos")], ["ddos"])
+
+
+@pytest.mark.parametrize("address", [ATTACK, "203.0.113.99"])
+def test_labels_that_match_no_flow_are_refused(address):
+    lessons = Lessons([Label(T0, T0 + 60, "dos", (address,))])
+    lessons.labelled(frame(row(T0 + 5, id__orig_h=ATTACK)), supervised=True)
+    if address == ATTACK:
+        lessons.check()
+    else:
+        with pytest.raises(InputError, match="rows of some of the 1 labels"):
+            lessons.check()
+
+
+def test_no_labels_match_nothing():
+    Lessons([]).check()
 
 
 def test_times_are_compared_in_seconds():

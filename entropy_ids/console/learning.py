@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from entropy_ids import show
 from entropy_ids.console.asked import Request, bar, file_bar, out, warn_of
 from entropy_ids.errors import ConfigError, ProfileError
 
 if TYPE_CHECKING:
-    from entropy_ids.evaluate import Label
+    from entropy_ids.evaluate.flows import Lessons
     from entropy_ids.learning import Witness
 
 
@@ -47,11 +48,13 @@ def train(
     config = request.config
     warn_of(config)
     models.check(config, detector)
-    seen = _witness(detector, labels, leave_out)
+    lessons = _lessons(labels, leave_out)
+    seen = _witness(detector, lessons, labelled=labels is not None)
     with file_bar(request.files) as file_done:
         series, assembler = read_series(
             request.files, config, request.reading, file_done, seen
         )
+    lessons.check()
     begun = perf_counter()
     with bar("training", config["training.epochs"]) as update:
         trained = learning.train(
@@ -67,41 +70,37 @@ def train(
     out.print(show.account(assembler.account, assembler.bad))
     if assembler.quality:
         out.print(show.quality(assembler.quality))
-    if seen.left_out:
-        out.print(f"{len(seen.left_out)} minutes left out, by the labels in {labels}")
+    if labels:
+        met, minutes = len(lessons.met), len(seen.left_out)
+        out.print(f"{met} labels met in the logs, {minutes} minutes left out: {labels}")
     out.print(show.trained(profile.manifest, trained.left_out))
     out.print(f"profile {profile_hash}: {directory}")
 
 
-def _witness(detector: str, labels: Path | None, leave_out: Sequence[str]) -> Witness:
-    """Make what looks at training minutes; labels name flows, or leave minutes out."""
-    from entropy_ids.detectors import FLOW_MODELS
-    from entropy_ids.evaluate.flows import with_labels, without
+def _lessons(labels: Path | None, leave_out: Sequence[str]) -> Lessons:
+    """Read what happened in the logs."""
+    from entropy_ids.evaluate.flows import Lessons
     from entropy_ids.evaluate.labels import read_labels
-    from entropy_ids.learning import witness_of
 
-    known = read_labels(labels) if labels else []
     if leave_out and not labels:
         raise ConfigError(
             "--leave-out: expected --labels with it, to know which minutes, found none"
         )
+    return Lessons(read_labels(labels) if labels else [], leave_out)
+
+
+def _witness(detector: str, lessons: Lessons, *, labelled: bool) -> Witness:
+    """Make what looks at training minutes; labels name flows, or leave minutes out."""
+    from entropy_ids.detectors import FLOW_MODELS
+    from entropy_ids.learning import witness_of
+
     if detector not in FLOW_MODELS:
-        return witness_of(detector, **_shading(known, leave_out))
+        return witness_of(detector, shaded=lessons.shaded)
     supervised = FLOW_MODELS[detector].supervised
-    if not labels and not supervised:
+    if not (labelled or supervised):
         return witness_of(detector)
-    return witness_of(
-        detector,
-        labelled=lambda rows: without(
-            with_labels(rows, known), leave_out, supervised=supervised
-        ),
-    )
-
-
-def _shading(known: list[Label], leave_out: Sequence[str]) -> dict[str, Any]:
-    from entropy_ids.evaluate.flows import shaded_by
-
-    return {"shaded": shaded_by(known, leave_out)} if known else {}
+    label = partial(lessons.labelled, supervised=supervised)
+    return witness_of(detector, labelled=label)
 
 
 @contextmanager

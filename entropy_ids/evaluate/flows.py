@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -15,7 +15,9 @@ from entropy_ids.types import Minutes
 _BENIGN = frozenset({"flash-crowd", "backscatter"})
 
 
-def with_labels(rows: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
+def with_labels(
+    rows: pl.DataFrame, labels: Sequence[Label], matched: set[Label] | None = None
+) -> pl.DataFrame:
     """Give rows their `LABEL`.
 
     Parameters
@@ -26,6 +28,8 @@ def with_labels(rows: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
         A row that began within a label, between its attackers and victims, is of its
         class; of several the last counts. Labels without addresses name no row. Flash
         crowds and backscatter are `NORMAL`, as is all else.
+    matched
+        Gets the labels that some row is of.
     """
     if LABEL not in rows.columns:
         rows = rows.with_columns(pl.lit(None, pl.String).alias(LABEL))
@@ -38,6 +42,8 @@ def with_labels(rows: pl.DataFrame, labels: Sequence[Label]) -> pl.DataFrame:
         here = within & matches(rows, label) & rows[LABEL].is_null()
         name = NORMAL if label.class_name in _BENIGN else label.class_name
         found = found.set(here, name)
+        if matched is not None and here.any():
+            matched.add(label)
     return rows.with_columns(found.fill_null(NORMAL))
 
 
@@ -62,31 +68,58 @@ def without(
     return rows.with_columns(label.alias(LABEL))
 
 
-def shaded_by(
-    labels: Sequence[Label], classes: Collection[str] = ()
-) -> Callable[[Minutes], set[int]]:
-    """Make a function that tells the minutes that count rows of labels.
+class Lessons:
+    """What labels say of the logs of a training, and which of them were met there.
 
     Parameters
     ----------
+    labels
+        What happened.
     classes
-        Labels of these classes only; all when empty.
+        Only labels of these classes leave minutes out; all when empty.
 
     Raises
     ------
     InputError
         When no label is of one of the classes.
     """
-    known = {label.class_name for label in labels}
-    for name in classes:
-        if name not in known:
+
+    def __init__(self, labels: Sequence[Label], classes: Sequence[str] = ()) -> None:
+        known = {label.class_name for label in labels}
+        for name in classes:
+            if name not in known:
+                raise InputError(
+                    f"--leave-out: expected a class of the labels "
+                    f"({', '.join(sorted(known)) or 'there are none'}), found {name!r}"
+                )
+        self._labels, self._classes = labels, classes
+        self.met: set[Label] = set()
+
+    def shaded(self, minutes: Minutes) -> set[int]:
+        """Tell the minutes that count rows of what is to be left out."""
+        found: set[int] = set()
+        for label in self._labels:
+            if not self._classes or label.class_name in self._classes:
+                here = minutes_of(label, minutes)
+                found.update(here)
+                self.met |= {label} if here else set()
+        return found
+
+    def labelled(self, rows: pl.DataFrame, *, supervised: bool) -> pl.DataFrame:
+        """Label the rows that a flow model is to learn; see `without`."""
+        rows = with_labels(rows, self._labels, self.met)
+        return without(rows, self._classes, supervised=supervised)
+
+    def check(self) -> None:
+        """Refuse labels of which nothing was met.
+
+        Raises
+        ------
+        InputError
+            When there are labels, and the logs have rows of none.
+        """
+        if self._labels and not self.met:
             raise InputError(
-                f"--leave-out: expected a class of the labels "
-                f"({', '.join(sorted(known)) or 'there are none'}), found {name!r}"
+                f"--labels: expected rows of some of the {len(self._labels)} labels in "
+                "these logs, found none; check their times (UTC) and addresses"
             )
-    wanted = [one for one in labels if not classes or one.class_name in classes]
-
-    def shaded(minutes: Minutes) -> set[int]:
-        return {minute for one in wanted for minute in minutes_of(one, minutes)}
-
-    return shaded
