@@ -160,7 +160,18 @@ class Stream:
         self, rows: list[pl.DataFrame], frame: pl.DataFrame
     ) -> list[pl.DataFrame]:
         """Put what is kept of more rows to what is kept already."""
-        return [first_rows([*rows, kept(frame)])] if self.log == CONN else []
+        if self.log != CONN or _is_full(rows, frame):
+            return rows
+        return [first_rows([*rows, kept(frame)])]
+
+
+def _is_full(rows: Sequence[pl.DataFrame], frame: pl.DataFrame) -> bool:
+    """Tell whether of a frame's only minute as many rows are kept as may be."""
+    minute = frame["minute"][-1]
+    if not rows or frame["minute"][0] != minute:
+        return False
+    known = rows[-1]["minute"]
+    return len(known) - int(known.search_sorted(minute)) >= ROWS_KEPT
 
 
 def cut(

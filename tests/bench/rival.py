@@ -34,7 +34,8 @@ def rival(path: str) -> pd.DataFrame:
 
 def measure(table: pd.DataFrame) -> pd.DataFrame:
     """Measure a zat table."""
-    table["bytes"] = table["orig_bytes"].fillna(0) + table["resp_bytes"].fillna(0)
+    table["sent"] = table["orig_bytes"].fillna(0)
+    table["bytes"] = table["sent"] + table["resp_bytes"].fillna(0)
     seconds = table["duration"].dt.total_seconds()
     for name, size in [("duration", seconds * 1000), *((n, table[n]) for n in _BINNED)]:
         table[name] = np.floor(np.log2(size.astype(float).clip(lower=0.5)))
@@ -67,7 +68,7 @@ def _columns(part: pd.DataFrame, direction: str, found: dict[str, float]) -> Non
         if column.direction != direction:
             continue
         feature = FEATURES[column.feature]
-        key = (feature.key, feature.weight)
+        key = (feature.key, feature.weight, feature.ports)
         if key not in counts:
             counts[key] = _counts(part, feature)
         found[column.name] = _value(counts[key], column, feature.kind)
@@ -75,13 +76,15 @@ def _columns(part: pd.DataFrame, direction: str, found: dict[str, float]) -> Non
 
 def _counts(part: pd.DataFrame, feature) -> np.ndarray:
     keys = [k if k in part else k.removeprefix("id.") for k in feature.key]
+    if feature.ports:
+        part = part[part["id.resp_p"].isin(feature.ports)]
     if not keys:
-        total = len(part) if feature.weight == "flows" else part["bytes"].sum()
-        return np.array([total])
+        flows = feature.weight == "flows"
+        return np.array([len(part) if flows else part[feature.weight].sum()])
     if feature.weight == "flows":
         return part[keys].value_counts(dropna=False).to_numpy()
-    if feature.weight == "bytes":
-        return part.groupby(keys, observed=True)["bytes"].sum().to_numpy()
+    if feature.weight in ("bytes", "sent"):
+        return part.groupby(keys, observed=True)[feature.weight].sum().to_numpy()
     others = (
         ["id.resp_p", "proto"]
         if feature.weight == "ports"
