@@ -50,7 +50,7 @@ def zeek_rows(out: Path) -> list[str]:
     return [line for line in lines if not line.startswith(("#open", "#close"))]
 
 
-@pytest.mark.parametrize(("block_kib", "workers"), [(48, 1), (64, 4), (8192, 4)])
+@pytest.mark.parametrize(("block_kib", "workers"), [(112, 1), (160, 4), (8192, 4)])
 def test_same_path(
     office: Path,
     profile: Profile,
@@ -142,8 +142,12 @@ def test_same_path_of_two_loggers_that_are_never_level(
 ) -> None:
     if kind != KINDS[0]:
         profile_dir = tmp_path / "p"
-        often = ("threshold.alarms_per_day=0", "threshold.top_percent=30")
-        make_profile(office, profile_dir, *often, kind=kind)
+        often = (
+            "threshold.alarms_per_day=0",
+            "threshold.top_percent=30",
+            "training.pass_sequences=1000",
+        )
+        make_profile(office / "2026-03-02", profile_dir, *often, kind=kind)
     profile = Profile.read(profile_dir)
     draw = random.Random(3)
     config = config_of(tmp_path, profile_dir, loggers=LOGGERS)
