@@ -47,9 +47,7 @@ References
 
 from __future__ import annotations
 
-import copy
 import itertools
-import logging
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -70,6 +68,7 @@ from entropy_ids.detectors.sentences import (
 )
 from entropy_ids.detectors.training import (
     BLOCK,
+    Best,
     Progress,
     Training,
     cpu_threads,
@@ -77,8 +76,6 @@ from entropy_ids.detectors.training import (
     seeded,
 )
 from entropy_ids.errors import InputError, ProfileError
-
-log = logging.getLogger(__name__)
 
 EMBEDDING = 100
 HIDDEN = 50
@@ -89,7 +86,6 @@ LEAST_FLOWS = 100
 HIGHEST = 10 * float(np.log(10))
 """The score of p = 1e-10 and below: 23, the floor of the paper's ports."""
 _HELD_OUT = 0.1
-_BETTER = 1e-3  # a fall of the held-out loss by less than 0.1 % is none
 
 
 class Network(nn.Module):
@@ -205,9 +201,9 @@ class FlowLanguageModel(FlowModel):
         cut = int(len(codes) * (1 - _HELD_OUT))
         order = np.random.default_rng(training.seed)
         optimizer = torch.optim.NAdam(network.parameters(), lr=training.learning_rate)
-        best, best_weights, waited = float("inf"), network.state_dict(), 0
+        best = Best(network, training, progress)
         with cpu_threads(training.threads), drawing_from(training.seed):
-            for epoch in range(training.epochs):
+            while not best.ended:
                 drawn = order.permutation(cut)[: training.pass_sequences]
                 network.train()
                 for rows in _batches(before, drawn, training.batch, order):
@@ -216,17 +212,8 @@ class FlowLanguageModel(FlowModel):
                     (loss / training.batch).backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                     optimizer.step()
-                held = float(self._surprise(before[cut:], codes[cut:]).mean())
-                log.info("pass %d: held-out loss %.5f", epoch + 1, held)
-                if progress:
-                    progress(epoch + 1, training.epochs, held)
-                waited = 0 if held < best * (1 - _BETTER) else waited + 1
-                if held < best:
-                    best, best_weights = held, copy.deepcopy(network.state_dict())
-                if waited >= training.patience:
-                    break
-        network.load_state_dict(best_weights)
-        network.eval()
+                best.passed(float(self._surprise(before[cut:], codes[cut:]).mean()))
+        best.restore()
 
     def _surprise(self, before: Codes, codes: Codes) -> NDArray[np.float64]:
         """Give -ln p of each word after its window; equal windows are run once."""

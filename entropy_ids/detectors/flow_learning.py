@@ -8,8 +8,6 @@ is held out; the weights that were best on it are kept.
 
 from __future__ import annotations
 
-import copy
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,13 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from entropy_ids.detectors.training import Progress, Training, cpu_threads
-
-log = logging.getLogger(__name__)
+from entropy_ids.detectors.training import Best, Progress, Training, cpu_threads
 
 MOST_WEIGHT = 10.0
 _HELD_EVERY = 10  # the last flow of so many of a class is held out
-_BETTER = 1e-3  # a fall of the held-out loss by less than 0.1 % is none
 
 Ints = NDArray[np.int64]
 Vectors = Callable[[Ints], NDArray[np.float32]]
@@ -104,9 +99,9 @@ def learn(
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
     loss_of = _loss(network, vectors, targets, lesson.weights, device)
-    best, best_weights, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    best = Best(network, training, progress)
     with cpu_threads(training.threads):
-        for epoch in range(training.epochs):
+        while not best.ended:
             drawn = draw(lesson.by_class, training.pass_sequences, rng)
             for rows in _batches(drawn, training.batch):
                 optimizer.zero_grad()
@@ -114,16 +109,8 @@ def learn(
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
             held = _held_out_loss(network, loss_of, lesson, targets, training.batch)
-            log.info("pass %d: held-out loss %.5f", epoch + 1, held)
-            if progress:
-                progress(epoch + 1, training.epochs, held)
-            waited = 0 if held < best * (1 - _BETTER) else waited + 1
-            if held < best:
-                best, best_weights = held, copy.deepcopy(network.state_dict())
-            if waited >= training.patience:
-                break
-    network.load_state_dict(best_weights)
-    network.to("cpu").eval()
+            best.passed(held)
+    best.restore()
 
 
 def _loss(

@@ -57,6 +57,51 @@ class Training:
     pass_sequences: int = 16_384
 
 
+class Best:
+    """Keeps a network's best weights by the held-out loss, and ends its training.
+
+    Parameters
+    ----------
+    network
+        As it is before the first pass.
+    training
+        How many passes at most, and how many without a better loss.
+    progress
+        Told of each pass.
+    """
+
+    def __init__(
+        self, network: nn.Module, training: Training, progress: Progress | None
+    ) -> None:
+        self._network, self._training, self._progress = network, training, progress
+        self._loss = float("inf")
+        self._weights = copy.deepcopy(network.state_dict())
+        self._passes = self._waited = 0
+
+    @property
+    def ended(self) -> bool:
+        """True when there is to be no more pass."""
+        most, patience = self._training.epochs, self._training.patience
+        return self._passes >= most or self._waited >= patience
+
+    def passed(self, held: float) -> None:
+        """Take the held-out loss of one more pass."""
+        self._passes += 1
+        log.info("pass %d: held-out loss %.5f", self._passes, held)
+        if self._progress:
+            self._progress(self._passes, self._training.epochs, held)
+        better = held < self._loss * (1 - _BETTER)
+        self._waited = 0 if better else self._waited + 1
+        if held < self._loss:
+            self._loss = held
+            self._weights = copy.deepcopy(self._network.state_dict())
+
+    def restore(self) -> None:
+        """Give the network its best weights, ready to be used."""
+        self._network.load_state_dict(self._weights)
+        self._network.to("cpu").eval()
+
+
 @contextmanager
 def cpu_threads(threads: int) -> Iterator[None]:
     """Run torch with so many threads."""
@@ -121,7 +166,7 @@ def train(
     order = np.random.default_rng(training.seed)
     network.to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=training.learning_rate)
-    best, best_weights, waited = float("inf"), copy.deepcopy(network.state_dict()), 0
+    best = Best(network, training, progress)
 
     def loss_of(batch: NDArray[np.int64]) -> torch.Tensor:
         rows = torch.from_numpy(batch)[:, None] + back  # (B, T)
@@ -131,24 +176,15 @@ def train(
         return mean
 
     with cpu_threads(training.threads), drawing_from(training.seed):
-        for epoch in range(training.epochs):
+        while not best.ended:
             shuffled = order.permutation(fit_ends)[: training.pass_sequences]
             for start in range(0, len(shuffled), training.batch):
                 optimizer.zero_grad()
                 loss_of(shuffled[start : start + training.batch]).backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
-            held = _held_out_loss(network, loss_of, held_ends, training.batch)
-            log.info("pass %d: held-out loss %.5f", epoch + 1, held)
-            if progress:
-                progress(epoch + 1, training.epochs, held)
-            waited = 0 if held < best * (1 - _BETTER) else waited + 1
-            if held < best:
-                best, best_weights = held, copy.deepcopy(network.state_dict())
-            if waited >= training.patience:
-                break
-    network.load_state_dict(best_weights)
-    network.to("cpu").eval()
+            best.passed(_held_out_loss(network, loss_of, held_ends, training.batch))
+    best.restore()
 
 
 def _held_out_loss(
