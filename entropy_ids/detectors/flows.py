@@ -15,23 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from entropy_ids.detectors.training import Progress, Training
+from entropy_ids.features.stream import ROW_COLUMNS
 
-FLOW_COLUMNS = (
-    "ts",
-    "uid",
-    "id.orig_h",
-    "id.orig_p",
-    "id.resp_h",
-    "id.resp_p",
-    "proto",
-    "service",
-    "conn_state",
-    "duration",
-    "orig_bytes",
-    "resp_bytes",
-    "orig_pkts",
-    "resp_pkts",
-)
+FLOW_COLUMNS = tuple(name for name in ROW_COLUMNS if name != "minute")
 """What a flow model may look at, typed as in `entropy_ids.collector.schema.CONN`."""
 LABEL = "label"
 """The column of classes that a supervised model learns from."""
